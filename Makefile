@@ -1,0 +1,58 @@
+# `make demo` and `make test` set up all that they need; PYTHON names another interpreter (3.11 or newer).
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow check lint types layers coverage bench clean help
+
+help:
+	@echo "make demo    the whole job on a simulated board (installs into $(VENV) first)"
+	@echo "make test    the tests (installs into $(VENV) first)"
+	@echo "make check   lint, types, layers, tests with coverage"
+	@echo "make bench   every benchmark that needs no recordings"
+
+demo: $(VENV)/.run
+	@$(BIN)/streamrnn demo $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: lint types layers coverage
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+layers: $(VENV)/.test
+	$(BIN)/lint-imports
+
+coverage: $(VENV)/.test
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks.end_to_end
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "streamrnn needs Python 3.11 or newer; none was found" >&2; exit 1; }
+	@echo "creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	@echo "installing streamrnn into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	@echo "installing streamrnn with its test tools into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage*

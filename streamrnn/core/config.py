@@ -1,0 +1,73 @@
+"""Plain documents (TOML, JSON) into frozen dataclasses, with errors that a person can act on."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+from streamrnn.core.errors import ConfigError
+from streamrnn.core.text import did_you_mean
+
+T = TypeVar("T")
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Return ``cls(**values)`` after checking names and types.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass whose fields are bool, int, float, str, None, dicts, or tuples of them.
+    values : mapping
+        As `tomllib` or `json` gives it; lists become tuples.
+    where : str
+        Where the values come from, for messages: ``"gestures.toml [decision]"``.
+
+    Raises
+    ------
+    ConfigError
+        Unknown key (the nearest right one is named), missing key, or wrong type.
+    """
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in names:
+            raise ConfigError(f"{where}: unknown option {key!r}{did_you_mean(key, names)}")
+    for f in fields(cls):  # type: ignore[arg-type]
+        if f.name not in values and f.default is MISSING and f.default_factory is MISSING:
+            raise ConfigError(f"{where}: option {f.name!r} is missing")
+    checked = {key: _checked(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    try:
+        return cls(**checked)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        (inner,) = [option for option in options if option is not type(None)]
+        return _checked(inner, value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} must be a list, got {value!r}")
+        inner = typing.get_args(hint)[0]
+        return tuple(_checked(inner, v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a table, got {value!r}")
+        inner = typing.get_args(hint)[1]
+        return {str(k): _checked(inner, v, f"{where}.{k}") for k, v in value.items()}
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"{where} must be {hint.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,169 @@
+"""The seam: what a compute device must do, and how one is chosen."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from streamrnn.core.errors import BackendUnavailable
+from streamrnn.core.text import did_you_mean
+from streamrnn.core.types import I64, Floats
+from streamrnn.kernels.params import (
+    AdamSpec,
+    Batch,
+    Grads,
+    LossSpec,
+    OptState,
+    Params,
+    State,
+    UpdateResult,
+)
+
+#: A network's weights in a device's own layout. Private to the backend that made it.
+Handle = Any
+#: What `forward` keeps for `backward`. Private to the backend that made it.
+Tape = Any
+
+
+class Backend(Protocol):
+    """A device that runs whole networks (stacked LSTM layers and a linear head).
+
+    Laws (tests/kernels/test_contract.py holds every backend to them): equal to the oracle within
+    float32 2e-5 or float64 1e-11; `forward` equals repeated `step`, bit for bit; a row of a batch
+    equals the same row alone, bit for bit; steps behind a row's length change nothing; summation
+    follows docs/adr/0001-order-of-summation.md.
+    """
+
+    name: str
+
+    def warm_up(self, dtype: np.dtype[Any], *, training: bool = False) -> None:
+        """Compile (or load from the cache) all that `step` and `forward` need for `dtype`.
+
+        With `training` also what `backward` and `train_step` need. Nothing compiles later.
+        """
+        ...
+
+    def upload(self, params: Params) -> Handle:
+        """Return the weights in the device's layout; `params` is copied."""
+        ...
+
+    def download(self, handle: Handle) -> Params:
+        """Return a copy of the weights of `handle` in plain layout."""
+        ...
+
+    def zero_state(self, handle: Handle, n_rows: int) -> State:
+        """Return a fresh state for `n_rows` streams."""
+        ...
+
+    def reset_rows(self, state: State, rows: I64) -> None:
+        """Set the named rows of `state` to zero, in place."""
+        ...
+
+    def step(self, handle: Handle, x: Floats, state: State, logits: Floats) -> None:
+        """Advance every row by one frame, in place, allocating nothing.
+
+        Parameters
+        ----------
+        handle : Handle
+        x : (B, I), C-contiguous
+            Features; read only.
+        state : State of B rows
+            Overwritten.
+        logits : (B, C), C-contiguous
+            Overwritten.
+        """
+        ...
+
+    def forward(
+        self,
+        handle: Handle,
+        x: Floats,
+        state: State,
+        lengths: I64 | None = None,
+        out_mask: Floats | None = None,
+        *,
+        keep_tape: bool = False,
+    ) -> tuple[Floats, Tape | None]:
+        """Run T steps.
+
+        Parameters
+        ----------
+        handle : Handle
+        x : (T, B, I), C-contiguous
+        state : State of B rows
+            Overwritten with each row's state at its own length.
+        lengths : int64 (B,) or None
+            Valid steps of each row; None means T.
+        out_mask : (B, H_last) or None
+            Factors on the last hidden vector before the head.
+        keep_tape : bool
+            Keep what `backward` needs.
+
+        Returns
+        -------
+        logits : (T, B, C)
+            0 behind a row's length.
+        tape : Tape or None
+        """
+        ...
+
+    def backward(
+        self,
+        handle: Handle,
+        tape: Tape,
+        d_logits: Floats,
+        d_state: State | None = None,
+    ) -> tuple[Grads, Floats, State]:
+        """Back-propagate through time, exactly.
+
+        Parameters
+        ----------
+        handle : Handle
+            The same weights as in `forward`.
+        tape : Tape
+        d_logits : (T, B, C)
+            Values behind a row's length are ignored.
+        d_state : State or None
+            Gradient at the end state; None means zero.
+
+        Returns
+        -------
+        grads : Params
+        d_x : (T, B, I)
+            0 behind a row's length.
+        d_state0 : State
+            Gradient at the start state.
+        """
+        ...
+
+    def train_step(
+        self, handle: Handle, batch: Batch, loss: LossSpec, adam: AdamSpec, opt: OptState
+    ) -> UpdateResult:
+        """Do one update: forward, loss, BPTT, clip, Adam. `handle`, `opt`, `batch.state` change."""
+        ...
+
+
+def get_backend(name: str = "cpu") -> Backend:
+    """Return the backend called `name`.
+
+    Parameters
+    ----------
+    name : {"numpy", "cpu"}
+        ``numpy`` is the plain oracle, ``cpu`` the Numba kernels.
+
+    Raises
+    ------
+    BackendUnavailable
+        No such backend, or it cannot run here.
+    """
+    if name == "numpy":
+        from streamrnn.kernels.rnn.reference import NumpyBackend
+
+        return NumpyBackend()
+    if name == "cpu":
+        from streamrnn.kernels.rnn.cpu import CpuBackend
+
+        return CpuBackend()
+    hint = did_you_mean(name, ("numpy", "cpu"))
+    raise BackendUnavailable(f"no backend {name!r}{hint}; known: numpy, cpu")

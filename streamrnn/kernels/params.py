@@ -1,0 +1,228 @@
+"""The arrays of a network, and what travels over the seam with them.
+
+Letters: T time steps, B rows (sequences side by side), I inputs, H hidden units, G = 4 H gate rows in
+the order i, f, g, o, C classes. All arrays are C-contiguous and of one floating dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streamrnn.core.types import I64, Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerParams:
+    """Weights of one LSTM layer.
+
+    Attributes
+    ----------
+    w_ih : (G, I)
+        Input weights.
+    w_hh : (G, H)
+        Recurrent weights.
+    b : (G,)
+        Bias (one: PyTorch's two are added on import).
+    """
+
+    w_ih: Floats
+    w_hh: Floats
+    b: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Params:
+    """Weights of a network: stacked LSTM layers and a linear head. Gradients have the same form.
+
+    Attributes
+    ----------
+    layers : tuple of LayerParams
+        From the input up; layer n + 1 reads the hidden vector of layer n.
+    w_out : (C, H_last)
+        Head weights.
+    b_out : (C,)
+        Head bias.
+    """
+
+    layers: tuple[LayerParams, ...]
+    w_out: Floats
+    b_out: Floats
+
+    @property
+    def n_inputs(self) -> int:
+        """I of the first layer."""
+        return int(self.layers[0].w_ih.shape[1])
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """H of each layer."""
+        return tuple(int(layer.w_hh.shape[1]) for layer in self.layers)
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        return int(self.w_out.shape[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floating dtype of all arrays."""
+        return self.w_out.dtype
+
+    def arrays(self) -> Iterator[Floats]:
+        """Yield every array, in a fixed order."""
+        for layer in self.layers:
+            yield layer.w_ih
+            yield layer.w_hh
+            yield layer.b
+        yield self.w_out
+        yield self.b_out
+
+    def with_arrays(self, arrays: list[Floats]) -> Params:
+        """Return parameters of the same form made of `arrays`, in the order of `arrays()`."""
+        layers = tuple(LayerParams(*arrays[3 * n : 3 * n + 3]) for n in range(len(self.layers)))
+        return Params(layers, arrays[-2], arrays[-1])
+
+    def copy(self) -> Params:
+        """Return a deep copy."""
+        return self.with_arrays([array.copy() for array in self.arrays()])
+
+    def zeros_like(self) -> Params:
+        """Return zeros of the same form."""
+        return self.with_arrays([np.zeros_like(array) for array in self.arrays()])
+
+
+Grads = Params
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """What the cell carries from step to step, for B rows. Kernels write it in place.
+
+    Attributes
+    ----------
+    h, c : tuple of (B, H) arrays, one a layer
+        Hidden vector and cell state.
+    """
+
+    h: tuple[Floats, ...]
+    c: tuple[Floats, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """B."""
+        return int(self.h[0].shape[0])
+
+    def copy(self) -> State:
+        """Return a deep copy."""
+        return State(tuple(a.copy() for a in self.h), tuple(a.copy() for a in self.c))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LossSpec:
+    """Weighted cross entropy with label smoothing.
+
+    ``sum over (t, b) of w[t, b] * cw[y] * CE(y) / sum over (t, b) of w[t, b] * cw[y]``, where ``CE`` is
+    taken against ``(1 - s) * onehot(y) + s / C``.
+
+    Attributes
+    ----------
+    class_weights : (C,)
+        cw.
+    label_smoothing : float
+        s, 0..1.
+    """
+
+    class_weights: Floats
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AdamSpec:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019) behind a global-norm clip.
+
+    Attributes
+    ----------
+    lr, beta1, beta2, eps : float
+        As in Kingma & Ba 2015; eps is added outside the root.
+    weight_decay : float
+        ``p -= lr * weight_decay * p`` for weight matrices, never for biases.
+    clip_norm : float
+        Largest global L2 norm of all gradients; 0 means no clip.
+    """
+
+    lr: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class OptState:
+    """Adam's memory.
+
+    Attributes
+    ----------
+    m, v : Params
+        First and second moments.
+    n_updates : int
+        Updates done so far.
+    """
+
+    m: Params
+    v: Params
+    n_updates: int = 0
+
+    @staticmethod
+    def zeros(params: Params) -> OptState:
+        """Return the memory of an optimiser that has not moved yet."""
+        return OptState(params.zeros_like(), params.zeros_like())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """One slice of training data.
+
+    Attributes
+    ----------
+    x : (T, B, I)
+        Features, time first.
+    targets : int64 (T, B)
+        Class of each step, 0..C-1 (any value where the weight is 0).
+    weights : (T, B)
+        Weight of each step in the loss; 0 = ignored. Many-to-one: non-zero at the last step only.
+    lengths : int64 (B,)
+        Valid steps of each row, 0..T; steps behind change nothing.
+    state : State
+        Start state; after the update it holds the end state (truncated BPTT carries it on).
+    out_mask : (B, H_last) or None
+        Factors on the last hidden vector before the head (dropout, already scaled).
+    """
+
+    x: Floats
+    targets: I64
+    weights: Floats
+    lengths: I64
+    state: State
+    out_mask: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateResult:
+    """What one update reports.
+
+    Attributes
+    ----------
+    loss : float
+        Loss of the batch before the update.
+    grad_norm : float
+        Global gradient norm before the clip. Not finite: the update was **not** applied.
+    """
+
+    loss: float
+    grad_norm: float
