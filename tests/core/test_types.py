@@ -1,0 +1,70 @@
+"""Blocks of frames, records and the registry."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from streamrnn.core.errors import ConfigError, SourceError, StreamRNNError
+from streamrnn.core.records import Event, GapRecord, Stats, to_json_line
+from streamrnn.core.registry import Registry
+from streamrnn.core.types import Channel, Frames, StreamInfo
+
+
+def block(start: int, n: int) -> Frames:
+    seq = np.arange(start, start + n)
+    return Frames(np.full((n, 2), start, np.float32), seq, seq * 10_000)
+
+
+def test_joined_blocks_hold_the_frames_in_order() -> None:
+    joined = Frames.join([block(0, 2), block(5, 3)], 2)
+    assert joined.seq.tolist() == [0, 1, 5, 6, 7]
+    assert joined.x[:, 0].tolist() == [0, 0, 5, 5, 5]
+    assert len(Frames.join([], 2)) == 0
+    assert Frames.join([], 2).x.shape == (0, 2)
+    one = block(3, 1)
+    assert Frames.join([one], 2) is one
+    assert joined[2:4].t_us.tolist() == [50_000, 60_000]
+
+
+def test_stream_info_names_its_channels() -> None:
+    info = StreamInfo((Channel("a", "g"), Channel("b")), 100.0)
+    assert (info.n_channels, info.channel_names) == (2, ("a", "b"))
+
+
+def test_records_are_stable_json_lines() -> None:
+    event = Event("left", "discrete", 9, 90_000, 10_000, 80_000, 0.12345678)
+    line = to_json_line(event, stream="board", model="sha256:0")
+    assert line == (
+        '{"v":1,"type":"event","gesture":"left","phase":"discrete","seq":9,"t_us":90000,'
+        '"onset_us":10000,"end_us":80000,"score":0.123457,"stream":"board","model":"sha256:0"}'
+    )
+    gap = json.loads(to_json_line(GapRecord("lost", 5, 50_000, 3, "filled")))
+    assert gap == {
+        "v": 1, "type": "gap", "reason": "lost", "seq": 5, "t_us": 50_000, "n_missing": 3,
+        "action": "filled",
+    }  # fmt: skip
+    assert json.loads(to_json_line(Stats({"n_frames": 3})))["n_frames"] == 3
+
+
+def test_a_record_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        to_json_line(Stats({"rate": float("nan")}))
+
+
+def test_every_error_is_caught_by_one_name() -> None:
+    with pytest.raises(StreamRNNError):
+        raise SourceError("gone")
+    with pytest.raises(OSError, match="gone"):
+        raise SourceError("gone")
+
+
+def test_the_registry_knows_built_ins_and_plug_ins() -> None:
+    registry = Registry[str]("link", "streamrnn.links", {"serial": lambda: "port"})
+    assert registry.get("serial")() == "port"
+    assert "sim" in registry.names()
+    assert callable(registry.get("sim"))
+    with pytest.raises(ConfigError, match=r"unknown link 'bluetooth'; known: .*serial"):
+        registry.get("bluetooth")
