@@ -9,7 +9,7 @@
     │   └── SourceTimeout                 it is there, but it is silent
     ├── SessionError (ValueError)         a recording that cannot be read or written
     ├── ModelFileError (ValueError)       a model file that cannot be trusted
-    ├── TrainingError (RuntimeError)      a training run that cannot go on (it diverged, one class only)
+    ├── TrainingError (RuntimeError)      a training run that cannot start or go on
     └── BackendUnavailable (RuntimeError) no such device, no driver, too little memory
 
 A wrong argument in Python code is a plain ``ValueError`` or ``TypeError`` that names what was got

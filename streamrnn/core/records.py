@@ -1,7 +1,7 @@
 """What the pipeline gives out: events, gaps, statistics, as dataclasses and as JSON lines.
 
-The JSON form is documented in docs/formats.md ("Events"). Keys stand in a fixed order and scores are
-rounded to six decimals, so that two runs that decide the same print the same bytes.
+The JSON form is documented in docs/formats.md ("Events"). Keys stand in a fixed order and
+scores are rounded to six decimals, so that two runs that decide the same print the same bytes.
 """
 
 from __future__ import annotations

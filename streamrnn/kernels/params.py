@@ -1,7 +1,7 @@
 """The arrays of a network, and what travels over the seam with them.
 
-Letters: T time steps, B rows (sequences side by side), I inputs, H hidden units, G = 4 H gate rows in
-the order i, f, g, o, C classes. All arrays are C-contiguous and of one floating dtype.
+Letters: T time steps, B rows (sequences side by side), I inputs, H hidden units, G = 4 H gate rows
+in the order i, f, g, o, C classes. All arrays are C-contiguous and of one floating dtype.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class State:
 class LossSpec:
     """Weighted cross entropy with label smoothing.
 
-    ``sum over (t, b) of w[t, b] * cw[y] * CE(y) / sum over (t, b) of w[t, b] * cw[y]``, where ``CE`` is
-    taken against ``(1 - s) * onehot(y) + s / C``.
+    ``sum of w[t, b] * cw[y] * CE(y) / sum of w[t, b] * cw[y]``, both over (t, b), where ``CE`` is taken
+    against ``(1 - s) * onehot(y) + s / C``.
 
     Attributes
     ----------
