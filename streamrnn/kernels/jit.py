@@ -1,0 +1,202 @@
+"""Compilation: every flag, the cache, and the promise that nothing compiles behind the warm-up.
+
+A kernel is a function under `@kernel`. Importing its module compiles nothing. A kernel that Python
+calls is an *entry*: `specialise(entry, (types, ...))` compiles it (or loads it from the cache) for
+one list of argument types and locks it, so that a call with anything else is a ``TypeError`` at
+once and never a second of compiling in the middle of a live stream. A kernel that only kernels
+call is compiled with its callers and needs no `specialise`; an entry is not called by kernels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+#: The Numba type of one argument.
+ArgType: TypeAlias = Any
+
+_lock = threading.RLock()
+_config = cast(Any, numba.config)
+_declare = cast(Any, cgutils.get_or_insert_function)
+
+
+def kernel(function: Function) -> Function:
+    """Compile `function` on demand with the project's flags.
+
+    No fastmath: it drops NaN checks and lets sums be reordered, and the same bits are a promise.
+    ``error_model="numpy"``: Python's checks for division by zero stop vectorisation. The GIL is
+    released. Code is cached on disk under a name that holds a digest of all kernel sources, because
+    Numba's own check sees only the file of the entry, not the files that it calls.
+    """
+    directory = _cache_directory()
+    with _lock:
+        before = _config.CACHE_DIR
+        _config.CACHE_DIR = directory or before
+        try:
+            dispatcher = numba.njit(cache=directory is not None, nogil=True, error_model="numpy")(
+                function
+            )
+        finally:
+            _config.CACHE_DIR = before
+    return cast(Function, dispatcher)
+
+
+def array(dtype: npt.DTypeLike, ndim: int) -> ArgType:
+    """Return the type of a writable C-contiguous array argument."""
+    return types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C")
+
+
+def scalar(dtype: npt.DTypeLike) -> ArgType:
+    """Return the type of a scalar argument."""
+    return numba.from_dtype(np.dtype(dtype))
+
+
+def specialise(entry: Callable[..., Any], *signatures: Sequence[ArgType]) -> None:
+    """Compile `entry` for each list of argument types, then lock it against any other.
+
+    Repeating a signature costs nothing; a later call may add new ones.
+    """
+    dispatcher = cast(Any, entry)
+    with _lock:
+        missing = [s for s in map(tuple, signatures) if s not in dispatcher.overloads]
+        if not missing:
+            return
+        dispatcher.disable_compile(False)
+        try:
+            for signature in missing:
+                dispatcher.compile(signature)
+        finally:
+            if dispatcher.overloads:
+                dispatcher.disable_compile(True)
+
+
+def n_specialisations(entry: Callable[..., Any]) -> int:
+    """Return for how many lists of argument types `entry` is compiled."""
+    return len(cast(Any, entry).overloads)
+
+
+def as_argument(
+    name: str, value: npt.ArrayLike, dtype: npt.DTypeLike, shape: tuple[int | None, ...]
+) -> npt.NDArray[Any]:
+    """Return `value` as a kernel's *input*: C-contiguous and writable, copied only if it must be.
+
+    Parameters
+    ----------
+    name : str
+        For the error.
+    value : array_like
+    dtype : dtype
+        Another dtype is an error, not a conversion.
+    shape : tuple of int or None
+        Expected shape; None fits any length.
+
+    Raises
+    ------
+    ValueError
+        Another dtype or shape; the message names got and expected.
+    """
+    a = np.asarray(value)
+    if a.dtype != dtype or not _fits(a.shape, shape):
+        raise _mismatch(name, a, dtype, shape)
+    flags = a.flags
+    if flags.c_contiguous and flags.writeable and flags.aligned:
+        return a
+    return np.array(a, order="C", copy=True)
+
+
+def check_output(
+    name: str, a: npt.NDArray[Any], dtype: npt.DTypeLike, shape: tuple[int | None, ...]
+) -> None:
+    """Check an array that a kernel writes; it cannot be copied, so its layout must be right.
+
+    Raises
+    ------
+    ValueError
+        Another dtype, shape or layout, or read-only.
+    """
+    if not isinstance(a, np.ndarray) or a.dtype != dtype or not _fits(a.shape, shape):
+        raise _mismatch(name, np.asarray(a), dtype, shape)
+    flags = a.flags
+    if not (flags.c_contiguous and flags.writeable and flags.aligned):
+        raise ValueError(f"{name} is overwritten, so it must be C-contiguous and writable")
+
+
+def _fits(got: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(got) == len(expected) and all(
+        e is None or e == g for g, e in zip(got, expected, strict=True)
+    )
+
+
+def _mismatch(
+    name: str, got: npt.NDArray[Any], dtype: npt.DTypeLike, shape: tuple[int | None, ...]
+) -> ValueError:
+    expected = ", ".join("any" if e is None else str(e) for e in shape)
+    return ValueError(
+        f"{name} is {got.dtype} {got.shape}, expected {np.dtype(dtype)} ({expected}"
+        f"{',' if len(shape) == 1 else ''})"
+    )
+
+
+@cache
+def _cache_directory() -> str | None:
+    """Return a private folder for compiled code, or None when there is none to be had.
+
+    Numba's cache is made of pickles, so a folder that others can write to is refused.
+    """
+    asked = _config.CACHE_DIR
+    base = Path(
+        asked or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrnn"
+    )
+    folder = base / f"kernels-{_source_digest()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError:
+        return None
+    ours = status.st_uid == os.getuid() if hasattr(os, "getuid") else True
+    if not ours or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or not os.access(folder, os.W_OK):
+        return None
+    return str(folder)
+
+
+def _source_digest() -> str:
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@intrinsic
+def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return ``a * b + c`` for three floats of one type, fused where the machine can.
+
+    It is ``llvm.fmuladd``: scalar and vector code agree on one machine. (``llvm.fma`` must fuse,
+    and without the instruction that is a library call a lane.)
+    """
+    if not (isinstance(a, types.Float) and a == b == c):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        name = f"llvm.fmuladd.f{signature.return_type.bitwidth}"
+        declared = ir.FunctionType(kind, [kind] * 3)
+        return builder.call(_declare(builder.module, declared, name), arguments)
+
+    return a(a, a, a), codegen
