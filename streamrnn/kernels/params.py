@@ -125,8 +125,8 @@ class State:
 class LossSpec:
     """Weighted cross entropy with label smoothing.
 
-    ``sum of w[t, b] * cw[y] * CE(y) / sum of w[t, b] * cw[y]``, both over (t, b), where ``CE`` is taken
-    against ``(1 - s) * onehot(y) + s / C``.
+    ``sum of w[t, b] * cw[y] * CE(y) / sum of w[t, b] * cw[y]``, both over (t, b), where ``CE`` is
+    taken against ``(1 - s) * onehot(y) + s / C``.
 
     Attributes
     ----------
