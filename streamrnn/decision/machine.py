@@ -1,0 +1,259 @@
+"""Probabilities to events.
+
+A *run* of activity (the probability that any gesture is going on, 1 - p[null]) becomes an event:
+
+- it starts when activity rises above the `enter` threshold of the strongest class of that frame;
+- its *leader* is the class with the largest summed probability since the start;
+- it ends at the first frame whose activity is not above the leader's `exit` threshold (that frame
+  lies outside, and starts nothing);
+- runs that last less than the leader's `min_ms` are dropped;
+- for `refractory_ms` after the end of an event nothing starts.
+
+With ``fire="end"`` an event is one ``discrete`` record when the run is over: nothing is surer. With
+``fire="start"`` a ``start`` record comes as soon as the run has lasted `min_ms`; its class is final
+then, and an ``end`` record follows when the run is over.
+
+All times are the stream's own, never a clock's. With ``enter = exit = 0.4``, no smoothing, and
+`min_ms` just above ten frames these are the segments of Tietz et al. 2019.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from streamrnn.core.config import from_mapping
+from streamrnn.core.errors import ConfigError
+from streamrnn.core.records import Event
+from streamrnn.core.text import did_you_mean
+from streamrnn.core.types import F32, I64, NULL_CLASS
+
+
+@dataclass(frozen=True)
+class DecisionConfig:
+    """How probabilities become events.
+
+    Attributes
+    ----------
+    enter, exit : float
+        Thresholds on activity, 0..1, ``exit <= enter``.
+    min_ms : float
+        Shortest event, in milliseconds of stream time.
+    refractory_ms : float
+        Pause behind an event during which nothing starts.
+    smooth_ms : float
+        Time constant of an exponential mean over the probabilities; 0 = off.
+    fire : {"end", "start"}
+        One record when a gesture is over, or one when it is sure and one when it is over.
+    per_class : dict of str to dict
+        ``{"circle": {"enter": 0.7}}``: `enter`, `exit`, `min_ms` or `refractory_ms` of one class.
+    """
+
+    enter: float = 0.5
+    exit: float = 0.4
+    min_ms: float = 100.0
+    refractory_ms: float = 0.0
+    smooth_ms: float = 0.0
+    fire: str = "end"
+    per_class: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.fire not in ("end", "start"):
+            raise ConfigError(f"fire must be 'end' or 'start', got {self.fire!r}")
+        if not (math.isfinite(self.smooth_ms) and self.smooth_ms >= 0):
+            raise ConfigError(f"smooth_ms must be 0 or more, got {self.smooth_ms}")
+        self.rule()
+        for name in self.per_class:
+            self.rule(name)
+
+    def rule(self, name: str = "") -> ClassRule:
+        """Return the thresholds of the class `name`, its own where it has some."""
+        own = self.per_class.get(name, {})
+        common = {
+            "enter": self.enter,
+            "exit": self.exit,
+            "min_ms": self.min_ms,
+            "refractory_ms": self.refractory_ms,
+        }
+        where = f"per_class.{name}" if own else "decision"
+        return from_mapping(ClassRule, {**common, **own}, where)
+
+
+@dataclass(frozen=True)
+class ClassRule:
+    """Thresholds of one class; see `DecisionConfig`."""
+
+    enter: float
+    exit: float
+    min_ms: float
+    refractory_ms: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.exit <= self.enter < 1.0:
+            raise ConfigError(
+                f"thresholds must be 0 <= exit <= enter < 1, got {self.exit} and {self.enter}"
+            )
+        for key in ("min_ms", "refractory_ms"):
+            value = getattr(self, key)
+            if not (math.isfinite(value) and 0 <= value <= 1e9):
+                raise ConfigError(f"{key} must be 0 or more, got {value}")
+
+
+@dataclass(slots=True)
+class _Run:
+    """The run that is going on."""
+
+    onset_us: int
+    sums: list[float]
+    n_frames: int
+    leader: int
+    fired: bool = False
+
+
+class DecisionMachine:
+    """Turn the probabilities of one stream into events.
+
+    Parameters
+    ----------
+    config : DecisionConfig
+    labels : sequence of str
+        Class names, the null class first.
+    rate_hz : float
+        Nominal frame rate: a frame lasts one period.
+
+    Raises
+    ------
+    ConfigError
+        `config` names a class that is not in `labels`, or the null class; no classes; no rate.
+    """
+
+    def __init__(self, config: DecisionConfig, labels: Sequence[str], rate_hz: float) -> None:
+        gestures = list(labels[1:])
+        if not gestures:
+            raise ConfigError("a decision needs the null class and at least one gesture")
+        if not (math.isfinite(rate_hz) and rate_hz > 0):
+            raise ConfigError(f"a decision needs a frame rate above 0, got {rate_hz}")
+        for name in config.per_class:
+            if name not in gestures:
+                hint = did_you_mean(name, gestures)
+                raise ConfigError(f"per_class: no gesture {name!r}{hint}; known: {gestures}")
+        self.config = config
+        self.labels = tuple(labels)
+        self._fires_at_start = config.fire == "start"
+        rules = [config.rule(name) for name in labels]
+        self._enter = [rule.enter for rule in rules]
+        self._exit = [rule.exit for rule in rules]
+        self._min_us = [round(rule.min_ms * 1000) for rule in rules]
+        self._refractory_us = [round(rule.refractory_ms * 1000) for rule in rules]
+        self._period_us = round(1e6 / rate_hz)
+        smooth_us = config.smooth_ms * 1000
+        self._gain = -math.expm1(-1e6 / rate_hz / smooth_us) if smooth_us > 0 else 1.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._smoothed: list[float] | None = None
+        self._run: _Run | None = None
+        self._blocked_until_us: int | None = None
+        self._last_seq = 0
+        self._last_us = 0
+
+    def push(self, probs: F32, seq: I64, t_us: I64) -> list[Event]:
+        """Return the events that the next frames complete.
+
+        Parameters
+        ----------
+        probs : float32 (N, C)
+            Probabilities of each frame.
+        seq, t_us : int64 (N,)
+            Index and device time of each frame.
+        """
+        events: list[Event] = []
+        for p, s, t in zip(probs.tolist(), seq.tolist(), t_us.tolist(), strict=True):
+            self._frame(p, s, t, events)
+        return events
+
+    def finish(self) -> list[Event]:
+        """Close an open gesture at the end of the stream, and forget everything."""
+        return self.reset()
+
+    def reset(self, t_us: int | None = None) -> list[Event]:
+        """Close an open gesture at a break in the stream, and forget everything.
+
+        Parameters
+        ----------
+        t_us : int or None
+            Device time of the first frame behind the break, if the device's clock went on.
+
+        Returns
+        -------
+        list of Event
+            The end of the open gesture, if it counts; its record carries the last frame before
+            the break. A ``start`` always gets its ``end``.
+        """
+        events: list[Event] = []
+        if self._run is not None:
+            end_us = self._last_us + self._period_us
+            if t_us is not None and t_us > self._last_us:
+                end_us = min(end_us, t_us)
+            self._close(self._run, end_us, self._last_seq, self._last_us, events)
+        self._forget()
+        return events
+
+    def _frame(self, p: list[float], seq: int, t_us: int, events: list[Event]) -> None:
+        if self._gain < 1.0:
+            p = self._smooth(p)
+        activity = 1.0 - p[NULL_CLASS]
+        run = self._run
+        if run is None:
+            run = self._run = self._opened(p, activity, t_us)
+        elif activity > self._exit[run.leader]:
+            self._extend(run, p)
+        else:
+            self._run = None
+            self._close(run, t_us, seq, t_us, events)
+            run = None
+        self._last_seq = seq
+        self._last_us = t_us
+        if run is not None and self._fires_at_start and not run.fired and self._counts(run):
+            run.fired = True
+            events.append(self._event(run, "start", seq, t_us, None))
+
+    def _smooth(self, p: list[float]) -> list[float]:
+        before = self._smoothed
+        if before is not None:
+            gain = self._gain
+            p = [b + gain * (v - b) for b, v in zip(before, p, strict=True)]
+        self._smoothed = p
+        return p
+
+    def _opened(self, p: list[float], activity: float, t_us: int) -> _Run | None:
+        strongest = max(range(1, len(p)), key=p.__getitem__)
+        if not activity > self._enter[strongest]:
+            return None
+        if self._blocked_until_us is not None and t_us < self._blocked_until_us:
+            return None
+        return _Run(t_us, list(p), 1, strongest)
+
+    def _extend(self, run: _Run, p: list[float]) -> None:
+        sums = run.sums = [a + b for a, b in zip(run.sums, p, strict=True)]
+        run.n_frames += 1
+        if not run.fired:
+            run.leader = max(range(1, len(sums)), key=sums.__getitem__)
+
+    def _counts(self, run: _Run) -> bool:
+        """Return whether `run`, up to the last frame, is long enough."""
+        lasted_us = self._last_us + self._period_us - run.onset_us
+        return lasted_us >= self._min_us[run.leader]
+
+    def _close(self, run: _Run, end_us: int, seq: int, t_us: int, events: list[Event]) -> None:
+        if not run.fired and not self._counts(run):
+            return
+        phase = "end" if run.fired else "discrete"
+        events.append(self._event(run, phase, seq, t_us, end_us))
+        self._blocked_until_us = end_us + self._refractory_us[run.leader]
+
+    def _event(self, run: _Run, phase: str, seq: int, t_us: int, end_us: int | None) -> Event:
+        score = min(max(run.sums[run.leader] / run.n_frames, 0.0), 1.0)
+        name = self.labels[run.leader]
+        return Event(name, phase, seq, t_us, run.onset_us, end_us, score)
