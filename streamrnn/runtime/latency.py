@@ -1,0 +1,102 @@
+"""Where the time goes: one small histogram a stage, of constant size, cheap enough to stay on."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+#: Buckets a doubling: a percentile is at most 1/8 too high.
+_SUB_BITS = 3
+_N_BUCKETS = 64 << _SUB_BITS
+
+
+def _bucket(ns: int) -> int:
+    """Return the bucket of a duration: exact below 8 ns, then 8 buckets a doubling."""
+    shift = ns.bit_length() - 1 - _SUB_BITS
+    if shift <= 0:
+        return ns
+    return (shift << _SUB_BITS) + (ns >> shift)
+
+
+def _upper_ns(bucket: int) -> int:
+    """Return the largest duration of a bucket."""
+    shift = (bucket >> _SUB_BITS) - 1
+    if shift <= 0:
+        return bucket
+    mantissa = (bucket & ((1 << _SUB_BITS) - 1)) + (1 << _SUB_BITS)
+    return ((mantissa + 1) << shift) - 1
+
+
+class Histogram:
+    """Durations counted in logarithmic buckets.
+
+    Attributes
+    ----------
+    n : int
+        Durations counted.
+    max_ns : int
+        The longest, exact.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.max_ns = 0
+        self._counts = [0] * _N_BUCKETS
+
+    def add(self, ns: int) -> None:
+        """Count one duration in nanoseconds; a negative one counts as 0."""
+        ns = max(ns, 0)
+        self.n += 1
+        self.max_ns = max(self.max_ns, ns)
+        self._counts[min(_bucket(ns), _N_BUCKETS - 1)] += 1
+
+    def percentile_ns(self, percent: float) -> int:
+        """Return an upper bound (within 1/8) of a percentile, in nanoseconds; 0 when empty.
+
+        Parameters
+        ----------
+        percent : float
+            0..100.
+        """
+        wanted = max(1, -(-self.n * percent // 100))
+        seen = 0
+        for bucket, count in enumerate(self._counts):
+            seen += count
+            if seen >= wanted:
+                return min(_upper_ns(bucket), self.max_ns)
+        return 0
+
+
+class StageTimer:
+    """Times the stages of a pipeline; the caller hands in one and reads it at the end.
+
+    A duration is that of one call, thus of one block of frames.
+    """
+
+    def __init__(self) -> None:
+        self.stages: dict[str, Histogram] = {}
+
+    def start(self) -> int:
+        """Return the start mark for `lap`, in nanoseconds."""
+        return perf_counter_ns()
+
+    def lap(self, stage: str, since_ns: int) -> int:
+        """Count the time since `since_ns` for `stage`; return the mark for the next lap."""
+        now = perf_counter_ns()
+        histogram = self.stages.get(stage)
+        if histogram is None:
+            histogram = self.stages[stage] = Histogram()
+        histogram.add(now - since_ns)
+        return now
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Return ``{stage: {"n", "p50_us", "p95_us", "p99_us", "max_us"}}``, first used first."""
+        return {
+            stage: {
+                "n": histogram.n,
+                "p50_us": histogram.percentile_ns(50) / 1000,
+                "p95_us": histogram.percentile_ns(95) / 1000,
+                "p99_us": histogram.percentile_ns(99) / 1000,
+                "max_us": histogram.max_ns / 1000,
+            }
+            for stage, histogram in self.stages.items()
+        }
