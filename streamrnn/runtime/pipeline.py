@@ -48,7 +48,7 @@ class Pipeline:
     probabilities : float32 (C,)
         Of the newest frame, in the order of the labels; zeros before the first.
     n_frames, n_filled, n_missing, n_invalid, n_resets : int
-        Frames decided on, frames filled in, frames missing, frames dropped because they held NaN or a
+        Frames decided on, filled in, missing, dropped because they held NaN or a
         senseless number (they count as missing too), and times that the state was forgotten.
     """
 
