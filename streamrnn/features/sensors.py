@@ -52,7 +52,7 @@ def motion_order(channel: Channel) -> int:
         return 2
     if unit:
         return 0
-    stem = name[:-1].rstrip("_. -") if name[-1:] in _AXES else name
+    stem = name[:-1].rstrip("_. -") if name.endswith(_AXES) else ""
     if name.startswith(_RATE_NAMES) or stem == "g":
         return 1
     if name.startswith(_ACCELERATION_NAMES) or stem == "a":

@@ -1,0 +1,46 @@
+"""Softmax and feature arithmetic, against plain NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from streamrnn.kernels import pointwise
+from streamrnn.kernels.jit import n_specialisations
+
+logit_arrays = arrays(
+    np.float32,
+    array_shapes(min_dims=2, max_dims=2, max_side=12),
+    elements=st.floats(-(2.0**100), 2.0**100, width=32),
+)
+
+
+@given(logit_arrays)
+def test_softmax_equals_numpy_in_float64(logits):
+    out = np.empty_like(logits)
+    pointwise.softmax_rows(logits, out)
+    z = logits.astype(np.float64)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(out, e / e.sum(axis=1, keepdims=True), rtol=3e-7, atol=1e-38)
+    np.testing.assert_allclose(out.sum(axis=1), 1.0, atol=1e-6)
+
+
+@given(logit_arrays)
+def test_a_row_of_softmax_has_the_same_bits_alone_and_in_place(logits):
+    together = np.empty_like(logits)
+    pointwise.softmax_rows(logits, together)
+    for n in range(len(logits)):
+        row = logits[n : n + 1].copy()
+        pointwise.softmax_rows(row, row)
+        assert row.tobytes() == together[n : n + 1].tobytes()
+
+
+def test_nothing_compiles_behind_the_warm_up():
+    pointwise.warm_up()
+    before = n_specialisations(pointwise.softmax_rows)
+    with pytest.raises(TypeError):
+        pointwise.softmax_rows(np.zeros((2, 3)), np.zeros((2, 3)))
+    assert n_specialisations(pointwise.softmax_rows) == before == 1
