@@ -7,7 +7,7 @@ in the order i, f, g, o, C classes. All arrays are C-contiguous and of one float
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -102,14 +102,38 @@ Grads = Params
 class State:
     """What the cell carries from step to step, for B rows. Kernels write it in place.
 
+    Making one copies the arrays that are given into one piece of memory, `arena`; `h` and `c` are
+    views of it, so a kernel takes a network of any depth as one argument.
+
     Attributes
     ----------
     h, c : tuple of (B, H) arrays, one a layer
         Hidden vector and cell state.
+    arena : 1-D
+        ``h[0], c[0], h[1], c[1], ...`` end to end.
     """
 
     h: tuple[Floats, ...]
     c: tuple[Floats, ...]
+    arena: Floats = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Move the arrays into the arena."""
+        given = [a for pair in zip(self.h, self.c, strict=True) for a in pair]
+        arena = np.concatenate([np.ravel(a) for a in given])
+        views, at = [], 0
+        for a in given:
+            views.append(arena[at : at + a.size].reshape(a.shape))
+            at += a.size
+        object.__setattr__(self, "arena", arena)
+        object.__setattr__(self, "h", tuple(views[0::2]))
+        object.__setattr__(self, "c", tuple(views[1::2]))
+
+    @staticmethod
+    def zeros(hidden_sizes: tuple[int, ...], n_rows: int, dtype: np.dtype[Any]) -> State:
+        """Return the state of `n_rows` streams that have seen nothing."""
+        blank = tuple(np.zeros((n_rows, n), dtype) for n in hidden_sizes)
+        return State(blank, blank)
 
     @property
     def n_rows(self) -> int:
@@ -118,7 +142,7 @@ class State:
 
     def copy(self) -> State:
         """Return a deep copy."""
-        return State(tuple(a.copy() for a in self.h), tuple(a.copy() for a in self.c))
+        return State(self.h, self.c)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

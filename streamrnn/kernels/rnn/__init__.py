@@ -1,0 +1,1 @@
+"""Recurrent networks: the cell arithmetic, the oracle, and the CPU backend."""
