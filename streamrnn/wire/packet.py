@@ -147,7 +147,9 @@ def frame_time_us(t_us: int, j: int | I64, rate_hz: float) -> int | I64:
     """
     if float(rate_hz).is_integer():
         rate = int(rate_hz)
-        return t_us + (j * 1_000_000 + rate // 2) // rate
-    if isinstance(j, np.ndarray):
-        return t_us + np.floor(j * 1e6 / rate_hz + 0.5).astype(np.int64)
-    return t_us + math.floor(j * 1e6 / rate_hz + 0.5)
+        behind_us: int | I64 = (j * 1_000_000 + rate // 2) // rate
+    elif isinstance(j, np.ndarray):
+        behind_us = np.floor(j * 1e6 / rate_hz + 0.5).astype(np.int64)
+    else:
+        behind_us = math.floor(j * 1e6 / rate_hz + 0.5)
+    return behind_us + t_us
