@@ -82,11 +82,15 @@ class StageTimer:
     def lap(self, stage: str, since_ns: int) -> int:
         """Count the time since `since_ns` for `stage`; return the mark for the next lap."""
         now = perf_counter_ns()
+        self.add(stage, now - since_ns)
+        return now
+
+    def add(self, stage: str, ns: int) -> None:
+        """Count a duration that was measured elsewhere, in nanoseconds."""
         histogram = self.stages.get(stage)
         if histogram is None:
             histogram = self.stages[stage] = Histogram()
-        histogram.add(now - since_ns)
-        return now
+        histogram.add(ns)
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Return ``{stage: {"n", "p50_us", "p95_us", "p99_us", "max_us"}}``, first used first."""

@@ -158,7 +158,7 @@ class Pipeline:
                 self.n_filled += n_missing
                 records += self._run(gaps.fill(last, part[:1]))
             return records
-        records = list(self._decision.reset())
+        records = list(self._decision.reset(None if restart else int(part.t_us[0])))
         self._features.reset()
         self._state = self._network.new_state(1)
         self.n_resets += 1

@@ -11,6 +11,18 @@ from streamrnn.core.text import did_you_mean, printable
 from streamrnn.core.types import Counters, Item, StreamInfo
 
 
+class Timer(Protocol):
+    """Takes the time of a stage; `streamrnn.runtime.latency.StageTimer` is one."""
+
+    def start(self) -> int:
+        """Return the mark for the first lap, in nanoseconds."""
+        ...
+
+    def lap(self, stage: str, since_ns: int) -> int:
+        """Count the time since a mark for `stage`; return the mark for the next lap."""
+        ...
+
+
 class Source(Protocol):
     """Gives the items of one stream.
 

@@ -6,7 +6,7 @@ from streamrnn.core.errors import ConfigError
 from streamrnn.core.link import Link
 from streamrnn.core.registry import Registry
 from streamrnn.core.text import did_you_mean, printable
-from streamrnn.sources.base import Source
+from streamrnn.sources.base import Source, Timer
 
 
 def _serial(rest: str) -> Link:
@@ -25,7 +25,7 @@ def _tcp(rest: str) -> Link:
 LINKS: Registry[Link] = Registry("source", "streamrnn.links", {"serial": _serial, "tcp": _tcp})
 
 
-def open_source(url: str, *, rate_hz: float = 0.0) -> Source:
+def open_source(url: str, *, rate_hz: float = 0.0, timer: Timer | None = None) -> Source:
     """Return the source that a URL names; it is not opened yet.
 
     Parameters
@@ -34,6 +34,8 @@ def open_source(url: str, *, rate_hz: float = 0.0) -> Source:
         ``serial:PATH[?baud=115200]``, ``tcp:HOST:PORT``, ``file:FILE``, or a plug-in's.
     rate_hz : float
         Frame rate of a text stream, which cannot say it itself; 0.0 when unknown.
+    timer : Timer, optional
+        Gets the time of the stage ``decode``.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def open_source(url: str, *, rate_hz: float = 0.0) -> Source:
         )
     from streamrnn.sources.stream import StreamSource
 
-    return StreamSource(LINKS.get(scheme)(rest), rate_hz)
+    return StreamSource(LINKS.get(scheme)(rest), rate_hz, timer=timer)
 
 
 _EXAMPLES = {

@@ -10,6 +10,7 @@ from streamrnn.core.errors import SourceError, SourceTimeout
 from streamrnn.core.link import Link, LinkLostError
 from streamrnn.core.text import printable
 from streamrnn.core.types import Counters, End, Frames, Gap, Item, Marker, StreamInfo
+from streamrnn.sources.base import Timer
 from streamrnn.sources.handshake import Handshake
 from streamrnn.wire.detect import Detector
 from streamrnn.wire.packet import Ack
@@ -43,6 +44,8 @@ class StreamSource:
         How long bytes may come of which nothing can be decoded.
     clock : callable
         Seconds, monotonic.
+    timer : Timer, optional
+        Gets the time of the stage ``decode``.
     """
 
     live = True
@@ -55,12 +58,14 @@ class StreamSource:
         open_timeout_s: float = 5.0,
         garbage_s: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
+        timer: Timer | None = None,
     ) -> None:
         self.link = link
         self.name = link.name
         self._open_timeout_s = open_timeout_s
         self._garbage_s = garbage_s
         self._clock = clock
+        self._timer = timer
         self._detector = Detector(rate_hz)
         self._handshake = Handshake()
         self._info: StreamInfo | None = None
@@ -208,7 +213,11 @@ class StreamSource:
         if not data:
             return []
         items: list[Item] = []
-        for item in self._detector.push(data):
+        mark = self._timer.start() if self._timer else 0
+        decoded = self._detector.push(data)
+        if self._timer:
+            self._timer.lap("decode", mark)
+        for item in decoded:
             if isinstance(item, Frames):
                 self._flowing = self._was_flowing = True
                 self._handshake.flowing()

@@ -1,0 +1,36 @@
+"""Compile, or load from the cache, all that a live run calls, before its first frame is read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamrnn.core.types import Frames, StreamInfo
+from streamrnn.kernels.backend import Backend
+from streamrnn.runtime.bundle import Bundle
+from streamrnn.runtime.pipeline import Pipeline
+from streamrnn.wire.detect import Detector
+from streamrnn.wire.encode import Encoder
+from streamrnn.wire.schema import ChannelGroup, Hello
+
+
+def warm_up(bundle: Bundle, backend: Backend) -> None:
+    """Send a few frames of zeros through a throw-away decoder and pipeline."""
+    warm_up_decoder()
+    backend.warm_up(bundle.params.dtype)
+    pipeline = Pipeline(bundle, backend)
+    pipeline.start(StreamInfo(bundle.channels, bundle.rate_hz))
+    for first, n in ((0, 1), (1, 3), (6, 2)):  # one frame, a block, and a gap
+        seq = np.arange(first, first + n)
+        t_us = (seq * 1e6 / bundle.rate_hz).astype(np.int64)
+        pipeline.push(Frames(np.zeros((n, len(bundle.channels)), np.float32), seq, t_us))
+    pipeline.finish()
+
+
+def warm_up_decoder() -> None:
+    """Send a HELLO, a DATA packet and a few lines of text through throw-away decoders."""
+    encoder = Encoder()
+    hello = Hello("", "", "", 100.0, (ChannelGroup(("a",), "", "f32", 1.0, 0.0),))
+    wire = Detector()
+    wire.push(encoder.hello(hello))
+    wire.push(encoder.data(hello, np.zeros((2, 1), np.float32), 0, 0))
+    Detector().push(b"1,2\n1,2\n1,2\n1,2\n")

@@ -1,0 +1,6 @@
+"""Where records go."""
+
+from streamrnn.sinks.base import Sink
+from streamrnn.sinks.jsonl import JsonlSink
+
+__all__ = ["JsonlSink", "Sink"]
