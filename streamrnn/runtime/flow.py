@@ -1,9 +1,9 @@
-"""A source's items as an endless-loop-friendly iterator, cut in stream time."""
+"""A source's items as they come, cut in stream time."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from streamrnn.core.types import End, Frames, Gap, Item
 from streamrnn.runtime.reader import Reader, joined
@@ -104,7 +104,7 @@ class Flow:
         self.ended = ""
         self._stop = stop
 
-    def batches(self) -> Iterator[list[Item]]:
+    def batches(self) -> Generator[list[Item], None, None]:
         """Yield the items that came together; an empty list at least every `TICK_S`."""
         stopped = False
         with self.reader:

@@ -28,7 +28,7 @@ def run_stream(
     stop: threading.Event,
     drop: bool,
     duration_s: float | None = None,
-    on_item: Callable[[Item], None] | None = None,
+    on_item: Sequence[Callable[[Item], None]] = (),
     on_tick: Callable[[], None] | None = None,
 ) -> Stats:
     """Run a pipeline on an open source until it ends, `stop` is set, or `duration_s` is covered.
@@ -48,8 +48,8 @@ def run_stream(
         True: a late loop loses the oldest frames, counted. False: the source waits.
     duration_s : float or None
         Length in stream time.
-    on_item : callable, optional
-        Sees every item before the pipeline does.
+    on_item : sequence of callable
+        Each sees every item before the pipeline does.
     on_tick : callable, optional
         Called after each batch, and about ten times a second when nothing comes.
 
@@ -110,13 +110,13 @@ class _Run:
         self._n_events: Counter[str] = Counter()
         self._n_gaps = 0
 
-    def process(self, items: list[Item], on_item: Callable[[Item], None] | None) -> None:
+    def process(self, items: list[Item], watchers: Sequence[Callable[[Item], None]]) -> None:
         timer = self._timer
         if timer and items:
             timer.add("queue", self._flow.reader.waited_ns)
         for item in items:
-            if on_item is not None:
-                on_item(item)
+            for watch in watchers:
+                watch(item)
             records = self._pipeline.push(item)
             if records:
                 mark = timer.start() if timer else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from streamrnn.core.records import Record, to_json_line
+from streamrnn.core.records import Record, Stats, to_json_line
 
 
 class JsonlSink:
@@ -14,10 +14,13 @@ class JsonlSink:
     ----------
     out : binary file
         Not closed here.
+    stats : bool
+        False leaves the statistics at the end out.
     """
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, *, stats: bool = True) -> None:
         self._out = out
+        self._stats = stats
         self._stream = ""
         self._model = ""
 
@@ -28,6 +31,8 @@ class JsonlSink:
 
     def write(self, record: Record) -> None:
         """Write one line and flush it."""
+        if isinstance(record, Stats) and not self._stats:
+            return
         line = to_json_line(record, stream=self._stream, model=self._model)
         self._out.write(line.encode() + b"\n")
         self._out.flush()

@@ -1,0 +1,75 @@
+"""Single keys from the terminal, read without waiting."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamrnn.core.errors import ConfigError
+from streamrnn.core.text import printable
+
+
+def parse_keys(text: str) -> dict[str, str]:
+    """Return the label of each key out of ``a=left,b=right``.
+
+    Raises
+    ------
+    ConfigError
+        Not of this form, or a key twice.
+    """
+    labels: dict[str, str] = {}
+    for entry in text.split(","):
+        key, equals, label = entry.strip().partition("=")
+        label = label.strip()
+        if len(key) != 1 or not equals or not label:
+            raise ConfigError(
+                f"--keys wants KEY=LABEL,KEY=LABEL with one character a key, "
+                f"got {printable(entry)!r}"
+            )
+        if key in labels:
+            raise ConfigError(f"--keys names the key {key!r} twice")
+        labels[key] = label
+    return labels
+
+
+class Keys:
+    """What was typed since the last look.
+
+    Parameters
+    ----------
+    fd : int
+        A terminal, or anything else that can be selected; -1 for nothing.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def pressed(self) -> str:
+        """Return the characters typed since the last call; `""` when there are none."""
+        if self._fd < 0 or not select.select((self._fd,), (), (), 0)[0]:
+            return ""
+        data = os.read(self._fd, 64)
+        if not data:  # closed: nothing will come
+            self._fd = -1
+        return data.decode(errors="ignore")
+
+
+@contextmanager
+def open_keys() -> Iterator[Keys]:
+    """Give stdin's keys one by one, without echo; the terminal is put back at the end."""
+    fd = sys.stdin.fileno()
+    if not os.isatty(fd):
+        yield Keys(fd)
+        return
+    import termios
+    import tty
+
+    before = termios.tcgetattr(fd)
+    tty.setcbreak(fd)
+    try:
+        yield Keys(fd)
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -1,0 +1,143 @@
+"""What the commands that read a live stream share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamrnn.core.errors import ConfigError, ModelFileError
+from streamrnn.core.text import did_you_mean, printable
+
+if TYPE_CHECKING:
+    from streamrnn.core.records import Stats
+    from streamrnn.kernels.backend import Backend
+    from streamrnn.runtime.bundle import Bundle
+
+#: A warm-up that takes longer than this is worth a word.
+NOTICE_AFTER_S = 0.7
+
+
+def say(text: str) -> None:
+    """Print a line for people; stdout belongs to the records."""
+    click.echo(text, err=True)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def notice_if_slow(text: str) -> Iterator[None]:
+    """Say `text` if what is done within takes longer than `NOTICE_AFTER_S`."""
+    timer = threading.Timer(NOTICE_AFTER_S, say, (text,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def load_model(path: str | None, config: str | None = None) -> Bundle:
+    """Return a model, the one that ships with the package when `path` is None.
+
+    Parameters
+    ----------
+    path : str or None
+    config : str or None
+        TOML file whose table ``[decision]`` overrides the model's.
+    """
+    from streamrnn.runtime.bundle import Bundle
+
+    if path is None:
+        sample = Path(str(files("streamrnn") / "data" / "sample.safetensors"))
+        if not sample.is_file():
+            raise ModelFileError("the sample model is not installed: name a MODEL file")
+        path = str(sample)
+    bundle = Bundle.load(path)
+    if config is not None:
+        overrides = read_tables(config, ("decision",)).get("decision", {})
+        bundle = bundle.with_decision(overrides, f"{config} [decision]")
+    return bundle
+
+
+def read_tables(path: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return the tables of a TOML file; any other than the `known` ones is a `ConfigError`."""
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    for key, value in document.items():
+        if key not in known:
+            hint = did_you_mean(key, known)
+            raise ConfigError(f"{path}: unknown table {printable(key)!r}{hint}")
+        if not isinstance(value, dict):
+            raise ConfigError(f"{path}: {key} must be a table: [{key}]")
+    return document
+
+
+def ready_backend(bundle: Bundle, name: str) -> Backend:
+    """Return a backend with everything compiled that a run of `bundle` calls."""
+    from streamrnn.kernels.backend import get_backend
+    from streamrnn.runtime.warmup import warm_up
+
+    backend = get_backend(name)
+    with notice_if_slow("compiling kernels (first run only) ..."):
+        warm_up(bundle, backend)
+    return backend
+
+
+def say_summary(stats: Stats) -> None:
+    """Print the counts of a run as one line, unless nobody listens to its output any more."""
+    values = stats.values
+    if values["ended"] == "pipe":
+        # Python flushes stdout at exit and would complain about the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    source = values["source"]
+    parts = [
+        f"{values['stream_s']:.1f} s",
+        f"{values['n_frames']} frames",
+        f"{values['n_events']} events",
+        f"{values['n_missing_frames']} frames missing",
+    ]
+    for count, what in (
+        (source["n_overrun_frames"], "dropped here"),
+        (values["n_gaps"], "gaps"),
+        (source["n_unplugs"], "times unplugged"),
+        (values["n_invalid_frames"], "invalid frames"),
+    ):
+        if count:
+            parts.append(f"{count} {what}")
+    ended = {"stopped": "stopped", "duration": "done", "end": "the stream ended"}
+    say(f"{ended.get(values['ended'], values['ended'])}: {', '.join(parts)}")

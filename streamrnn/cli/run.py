@@ -1,0 +1,100 @@
+"""``streamrnn run``: a model on a live stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+if TYPE_CHECKING:
+    from streamrnn.core.types import Item
+    from streamrnn.sinks import Sink
+
+
+@click.command(short_help="Run a model on a live stream; print events as JSON lines.")
+@click.argument("model", required=False, type=click.Path())
+@click.option(
+    "--source", "url", required=True, metavar="URL",
+    help="serial:PATH[?baud=115200], tcp:HOST:PORT, sim:, file:FILE.",
+)  # fmt: skip
+@click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds of stream time.")
+@click.option("--view", is_flag=True, help="Show channels, probabilities and events live.")
+@click.option("--record", "record_path", type=click.Path(), help="Record what the run sees.")
+@click.option("--backend", default="cpu", show_default=True, help="cpu, numpy.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True),
+    help="Frame rate of a text stream, Hz (default: the model's).",
+)  # fmt: skip
+@click.option("--config", type=click.Path(), help="TOML file; [decision] overrides the model's.")
+@click.option(
+    "--live/--lossless", "drop", default=None,
+    help="When late, drop the oldest frames or make the source wait (default: as the source is).",
+)  # fmt: skip
+@click.option("--stats/--no-stats", default=True, help="End with a stats record.")
+def command(
+    *,
+    model: str | None,
+    url: str,
+    duration: float | None,
+    view: bool,
+    record_path: str | None,
+    backend: str,
+    rate: float | None,
+    config: str | None,
+    drop: bool | None,
+    stats: bool,
+) -> None:
+    """Run MODEL (default: the sample model) on a stream; print events as JSON lines on stdout.
+
+    The run ends with the stream, after --duration, or cleanly on Ctrl-C or SIGTERM. A device that
+    is unplugged gives a gap record, and the run goes on when it is back.
+    """
+    from streamrnn.cli.live import load_model, ready_backend, say_summary, stop_on_signals
+    from streamrnn.runtime.latency import StageTimer
+    from streamrnn.runtime.loop import run_stream
+    from streamrnn.runtime.pipeline import Pipeline
+    from streamrnn.runtime.recorder import Recorder
+    from streamrnn.sinks import JsonlSink
+    from streamrnn.sources import open_source
+
+    if view:
+        from streamrnn.cli.view import open_view
+    bundle = load_model(model, config)
+    timer = StageTimer()
+    source = open_source(url, rate_hz=rate or bundle.rate_hz, timer=timer)
+    ready = ready_backend(bundle, backend)
+    pipeline = Pipeline(bundle, ready, timer)
+    with ExitStack() as stack:
+        stack.enter_context(closing(source))
+        source.open()
+        bundle.check_stream(source.info)
+        sinks: list[Sink] = []
+        watchers: list[Callable[[Item], None]] = []
+        out: BinaryIO = click.get_binary_stream("stdout")
+        if record_path is not None:
+            recorder = Recorder(Path(record_path), source.info, {"source": url})
+            stack.enter_context(closing(recorder))
+            sinks.append(recorder)
+            watchers.append(recorder.push)
+        if view:
+            screen = open_view(source, pipeline)
+            if screen is not None:
+                stack.enter_context(screen)
+                sinks.append(screen)
+                watchers.append(screen.item)
+                out = screen.beside(out)
+        sinks.insert(0, JsonlSink(out, stats=stats))
+        stop = stack.enter_context(stop_on_signals())
+        result = run_stream(
+            source,
+            pipeline,
+            sinks,
+            stop=stop,
+            drop=source.live if drop is None else drop,
+            duration_s=duration,
+            on_item=watchers,
+        )
+    say_summary(result)

@@ -1,0 +1,187 @@
+"""The live terminal view of ``streamrnn run --view``."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import TracebackType
+from typing import BinaryIO, cast
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from streamrnn.cli.live import say
+from streamrnn.core.records import Event, GapRecord, Record
+from streamrnn.core.text import printable
+from streamrnn.core.types import Frames, Item
+from streamrnn.runtime.pipeline import Pipeline
+from streamrnn.sources.base import Source
+
+#: Pictures a second.
+REFRESH_HZ = 12
+#: Channels shown; a device may have hundreds.
+MAX_CHANNELS = 12
+_WIDTH = 60
+_HISTORY_S = 3.0
+_TICKS = " ▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: np.ndarray[tuple[int], np.dtype[np.float32]], width: int) -> str:
+    """Return the newest values as one line of blocks between their own least and largest.
+
+    Parameters
+    ----------
+    values : float32 (N,)
+    width : int
+        Characters; fewer when there are fewer values.
+    """
+    if not len(values):
+        return ""
+    edges = np.linspace(0, len(values), min(width, len(values)) + 1).astype(int)[:-1]
+    means = np.add.reduceat(values, edges) / np.diff([*edges, len(values)])
+    low, high = float(means.min()), float(means.max())
+    span = high - low
+    if not np.isfinite(span) or span <= 0:
+        return "▄" * len(means)
+    return "".join(_TICKS[1 + int((float(v) - low) / span * 7.999)] for v in means)
+
+
+class View:
+    """Channels, probabilities, events and counters, drawn on stderr; a context manager and a sink.
+
+    Parameters
+    ----------
+    source : Source
+        Open.
+    pipeline : Pipeline
+    console : Console
+    """
+
+    def __init__(self, source: Source, pipeline: Pipeline, console: Console) -> None:
+        self._source = source
+        self._pipeline = pipeline
+        rate_hz = pipeline.bundle.rate_hz
+        self._blocks: deque[Frames] = deque(maxlen=max(8, round(rate_hz * _HISTORY_S)))
+        self._records: deque[Event | GapRecord] = deque(maxlen=8)
+        self._live = Live(
+            console=console,
+            get_renderable=self.picture,
+            refresh_per_second=REFRESH_HZ,
+            redirect_stdout=False,
+            redirect_stderr=True,
+        )
+
+    def __enter__(self) -> View:
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last picture and stop."""
+        self._live.stop()
+
+    def item(self, item: Item) -> None:
+        """Take an item of the stream."""
+        if isinstance(item, Frames) and len(item):
+            self._blocks.append(item)
+
+    def open(self, stream: str, model: str) -> None:
+        """Do nothing: the view is open already."""
+
+    def write(self, record: Record) -> None:
+        """Take a record."""
+        if isinstance(record, Event | GapRecord):
+            self._records.append(record)
+
+    def close(self) -> None:
+        """Do nothing: the picture stays until the end of the run."""
+
+    def beside(self, out: BinaryIO) -> BinaryIO:
+        """Return where JSON lines go: above the picture when they share its terminal."""
+        if not out.isatty():
+            return out
+        return cast(BinaryIO, _Above(self._live.console))
+
+    def picture(self) -> Group:
+        """Return what is to be drawn now."""
+        return Group(self._channels(), self._probabilities(), self._last_records(), self._counts())
+
+    def _channels(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        blocks = list(self._blocks)
+        names = self._source.info.channel_names
+        if not blocks:
+            table.add_row(Text("waiting for frames ...", style="dim"))
+            return table
+        n_frames = max(1, round(self._pipeline.bundle.rate_hz * _HISTORY_S))
+        x = np.concatenate([b.x for b in blocks if b.x.shape[1] == len(names)])[-n_frames:]
+        for column, name in enumerate(names[:MAX_CHANNELS]):
+            line = sparkline(x[:, column], _WIDTH)
+            table.add_row(
+                Text(printable(name, 16)), Text(line, style="cyan"), f"{x[-1, column]:.2f}"
+            )
+        if len(names) > MAX_CHANNELS:
+            table.add_row(Text(f"and {len(names) - MAX_CHANNELS} more channels", style="dim"))
+        return table
+
+    def _probabilities(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        newest = self._pipeline.probabilities.tolist()
+        for label, p in zip(self._pipeline.bundle.labels, newest, strict=True):
+            bar = "█" * round(p * 40)
+            table.add_row(Text(printable(label, 16)), f"{p:.2f}", Text(bar, style="green"))
+        return table
+
+    def _last_records(self) -> Group:
+        return Group(*(Text(describe(record)) for record in list(self._records)))
+
+    def _counts(self) -> Text:
+        pipeline, counters = self._pipeline, self._source.counters
+        return Text(
+            f"{pipeline.n_frames} frames  {pipeline.n_missing} missing  "
+            f"{counters.n_bad_crc + counters.n_bad_framing + counters.n_bad_content} damaged  "
+            f"{counters.n_unplugs} unplugs  {pipeline.n_resets} resets",
+            style="dim",
+        )
+
+
+def describe(record: Event | GapRecord) -> str:
+    """Return a record as a line for people."""
+    at = f"{record.t_us / 1e6:9.2f} s  "
+    if isinstance(record, Event):
+        name = printable(record.gesture, 24)
+        phase = "" if record.phase == "discrete" else f" {record.phase}"
+        return f"{at}{name}{phase}  {record.score:.2f}"
+    missing = "" if record.n_missing is None else f", {record.n_missing} frames"
+    return f"{at}gap: {record.reason}{missing}, {record.action}"
+
+
+class _Above:
+    """Takes JSON lines and prints them above the picture."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, data: bytes) -> int:
+        text = Text(data.decode().rstrip("\n"))
+        self._console.print(text, soft_wrap=True)
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: the console has drawn it already."""
+
+
+def open_view(source: Source, pipeline: Pipeline) -> View | None:
+    """Return the view, or None, and say so, when stderr is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        say("--view needs a terminal; running without it")
+        return None
+    return View(source, pipeline, console)

@@ -1,0 +1,150 @@
+"""The items of a stream into a session file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from streamrnn.core.errors import SessionError
+from streamrnn.core.records import Event, Record
+from streamrnn.core.text import printable
+from streamrnn.core.types import Frames, Gap, Item, Marker, StreamInfo
+from streamrnn.sessions.writer import SessionWriter
+
+_LOG = logging.getLogger(__name__)
+
+#: A device that booted leaves a gap at least this long, so that no replay bridges it.
+RESTART_GAP_US = 2_000_000
+
+
+class Recorder:
+    """Writes one stream as one session, over unplugged cables and reboots. It is a sink as well.
+
+    Sequence numbers and device times of a session only go forward. When the device boots, and both
+    start anew, its frames are moved behind those before, by the time that the host saw pass.
+
+    Parameters
+    ----------
+    path : Path
+    info : StreamInfo
+    metadata : mapping of str to str
+        ``subject``, ``notes``, ``source``, ...
+    overwrite : bool
+        Replace an existing file.
+    clock_ns : callable
+        Nanoseconds since 1970.
+
+    Attributes
+    ----------
+    n_frames, n_labels, n_missing : int
+        Frames written, labels begun, frames missing between those written.
+    open_label : str
+        The label that a key began, ``""`` when there is none.
+
+    Raises
+    ------
+    SessionError
+        The file exists, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: StreamInfo,
+        metadata: Mapping[str, str],
+        *,
+        overwrite: bool = False,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.info = info
+        self.n_frames = self.n_labels = self.n_missing = 0
+        self.open_label = ""
+        self._clock_ns = clock_ns
+        self._writer = SessionWriter(path, info, metadata, overwrite=overwrite, clock=clock_ns)
+        self._open_markers: list[str] = []
+        self._early: list[Marker] = []
+        self._restarted = False
+        self._seq_shift = self._t_shift_us = 0
+        self._last_seq = self._last_t_us = 0
+        self._last_host_ns = 0
+
+    def push(self, item: Item) -> None:
+        """Write one item."""
+        if isinstance(item, Frames):
+            if len(item):
+                self._write(item)
+        elif isinstance(item, Marker):
+            if self._restarted:
+                self._early.append(item)  # its time can be moved once the next frame is seen
+            else:
+                self._mark(item)
+        elif isinstance(item, Gap):
+            self._restarted = self._restarted or (item.restart and self.n_frames > 0)
+            self._writer.flush()
+        elif isinstance(item, StreamInfo) and item.channels != self.info.channels:
+            raise SessionError(
+                "the device changed its channels: what came before is kept; start a new recording"
+            )
+
+    def open(self, stream: str, model: str) -> None:
+        """Do nothing: a recorder is a sink too, and open from the start."""
+
+    def write(self, record: Record) -> None:
+        """Write an event record; other records concern the run, not the session."""
+        if isinstance(record, Event):
+            self._writer.event(record.to_dict())
+
+    def toggle(self, label: str) -> None:
+        """Begin a label behind the newest frame, or end it; beginning another one ends it too."""
+        before, self.open_label = self.open_label, ""
+        if before:
+            self._writer.mark(before, "end", source="keys")
+        if before != label:
+            self._writer.mark(label, "start", source="keys")
+            self.open_label = label
+            self.n_labels += 1
+
+    def close(self) -> None:
+        """End open labels and finish the file."""
+        self._writer.close()
+
+    def _write(self, frames: Frames) -> None:
+        now_ns = self._clock_ns()
+        if self._restarted:
+            self._move(frames, now_ns)
+        if self._seq_shift or self._t_shift_us:
+            frames = Frames(frames.x, frames.seq + self._seq_shift, frames.t_us + self._t_shift_us)
+        for marker in self._early:
+            self._mark(marker)
+        self._early.clear()
+        self._writer.write(frames, now_ns)
+        span = int(frames.seq[-1] - frames.seq[0]) + 1
+        if self.n_frames:
+            span += int(frames.seq[0]) - self._last_seq - 1
+        self.n_missing += span - len(frames)
+        self.n_frames += len(frames)
+        self._last_seq, self._last_t_us = int(frames.seq[-1]), int(frames.t_us[-1])
+        self._last_host_ns = now_ns
+
+    def _move(self, frames: Frames, now_ns: int) -> None:
+        """Find the shift that puts the frames of a new boot behind the last one."""
+        self._restarted = False
+        gap_us = max(RESTART_GAP_US, (now_ns - self._last_host_ns) // 1000)
+        n_gap = max(1, round(gap_us * self.info.rate_hz / 1e6))
+        self._seq_shift = self._last_seq + 1 + n_gap - int(frames.seq[0])
+        self._t_shift_us = self._last_t_us + gap_us - int(frames.t_us[0])
+        self.n_missing -= n_gap  # how many were missed is not known
+
+    def _mark(self, marker: Marker) -> None:
+        if marker.phase == "start":
+            self._open_markers.append(marker.label)
+            self.n_labels += 1
+        elif marker.label in self._open_markers:
+            self._open_markers.remove(marker.label)
+        else:  # the recording began within it
+            _LOG.warning("label %s ends, but its start was not seen", printable(marker.label))
+            return
+        t_us = max(0, marker.t_us + self._t_shift_us)
+        self._writer.mark(marker.label, marker.phase, t_us, source="board")
