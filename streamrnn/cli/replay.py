@@ -66,8 +66,7 @@ def command(
         stack.enter_context(closing(source))
         source.open()
         stop = stack.enter_context(stop_on_signals())
-        out = click.get_binary_stream("stdout")
-        sinks = [JsonlSink(out, stats=stats)]
+        sinks = [JsonlSink(sys.stdout.buffer, stats=stats)]
         result = run_stream(source, pipeline, sinks, stop=stop, drop=False)
     say_summary(result)
     seen = pipeline.n_frames + pipeline.n_invalid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -60,8 +61,6 @@ def command(
     from streamrnn.sinks import JsonlSink
     from streamrnn.sources import open_source
 
-    if view:
-        from streamrnn.cli.view import open_view
     bundle = load_model(model, config)
     timer = StageTimer()
     source = open_source(url, rate_hz=rate or bundle.rate_hz, timer=timer)
@@ -73,13 +72,15 @@ def command(
         bundle.check_stream(source.info)
         sinks: list[Sink] = []
         watchers: list[Callable[[Item], None]] = []
-        out: BinaryIO = click.get_binary_stream("stdout")
+        out: BinaryIO = sys.stdout.buffer
         if record_path is not None:
             recorder = Recorder(Path(record_path), source.info, {"source": url})
             stack.enter_context(closing(recorder))
             sinks.append(recorder)
             watchers.append(recorder.push)
         if view:
+            from streamrnn.cli.view import open_view
+
             screen = open_view(source, pipeline)
             if screen is not None:
                 stack.enter_context(screen)

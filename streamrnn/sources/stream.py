@@ -267,14 +267,13 @@ class StreamSource:
         _LOG.warning("%s is back", self.name)
         self._down = False
         self._n_unplugs += 1
+        self._detector.resync()
         if self._detector.format == "text":
-            # The half line before the cable was pulled must not join the half line behind it.
-            return self._take(b"\0\n")
+            return []
         self._flowing = False
-        items = self._take(b"\0")
         self._handshake.start(self._clock(), patient=True)
         try:
             self.link.write(b"\0" + self._handshake.command("DESCRIBE"))
         except LinkLostError as error:
-            return items + self._lost(error)
-        return items
+            return self._lost(error)
+        return []
