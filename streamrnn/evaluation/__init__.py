@@ -1,0 +1,1 @@
+"""Evaluation: recorded truth against the product's own offline run."""

@@ -1,0 +1,225 @@
+"""Batches: slices of lanes for frame labels, padded rows for trials.
+
+All randomness comes from the generator that is handed in, so an epoch can be run again bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from streamrnn.core.types import F32, I64, NULL_CLASS
+from streamrnn.features.chain import FeatureChain
+from streamrnn.sessions.labels import runs
+from streamrnn.training.augment import Augmenter, Piece
+from streamrnn.training.config import TrainConfig
+from streamrnn.training.data import DataSet, Stretch
+from streamrnn.training.targets import cut_in_gaps, frame_weights
+
+#: A slice holds about so many median gestures, within these bounds (frames).
+GESTURES_A_SLICE = 5
+SLICE_BOUNDS = (32, 256)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """What one update learns from.
+
+    Attributes
+    ----------
+    x : float32 (T, B, I)
+        Features.
+    targets : int64 (T, B)
+    weights : float32 (T, B)
+    lengths : int64 (B,)
+        Valid frames of each lane.
+    reset : int64 (R,)
+        Lanes whose state is forgotten before this slice.
+    """
+
+    x: F32
+    targets: I64
+    weights: F32
+    lengths: I64
+    reset: I64
+
+
+class Plan:
+    """Draws epochs from a data set.
+
+    Parameters
+    ----------
+    data : DataSet
+    config : TrainConfig
+
+    Attributes
+    ----------
+    n_lanes : int
+        B of every slice (the last batch of trials may have fewer rows).
+    slice_frames : int
+        Longest T of a slice; 0 for trials, which are as long as they are.
+    pieces : list of Piece
+        What is drawn from: a gesture with the null frames around it, a session, or a trial.
+    """
+
+    def __init__(self, data: DataSet, config: TrainConfig) -> None:
+        self._chain = FeatureChain.from_document(data.chain.to_document())
+        self._augment = Augmenter(config.augment, data.channels, data.spread)
+        self._config = config
+        if config.labels == "trial":
+            self.pieces = trials(data.stretches, data.median_frames)
+            self.slice_frames = 0
+            self.n_lanes = min(config.batch_size, len(self.pieces))
+            self._draw = self._trials
+        else:
+            self.pieces = pieces(data, config)
+            self.slice_frames = config.slice_frames or slice_frames(data.median_frames)
+            self._n_frames = sum(len(piece.targets) for piece in self.pieces)
+            self.n_lanes = max(1, min(config.n_lanes, self._n_frames // self.slice_frames))
+            self._draw = self._joined
+            if config.streams == "sessions":
+                self.n_lanes = min(self.n_lanes, len(self.pieces))
+                self._draw = self._consecutive
+
+    def epoch(self, rng: np.random.Generator) -> list[Slice]:
+        """Return the slices of one epoch, in order."""
+        return list(self._draw(rng))
+
+    def _varied(self, n: int, rng: np.random.Generator) -> Piece:
+        return self._augment(self.pieces[n], rng)
+
+    def _features(self, x: F32) -> F32:
+        self._chain.reset()
+        return self._chain.push(x)
+
+    def _joined(self, rng: np.random.Generator) -> Iterator[Slice]:
+        """Join pieces in random order to lanes of whole slices, about one pass in all."""
+        size = self.slice_frames
+        n_slices = max(1, round(self._n_frames / (self.n_lanes * size)))
+        order: list[int] = []
+        lanes = []
+        for _ in range(self.n_lanes):
+            chosen: list[Piece] = []
+            while sum(len(piece.targets) for piece in chosen) < n_slices * size:
+                order = order or rng.permutation(len(self.pieces)).tolist()
+                chosen.append(self._varied(order.pop(), rng))
+            lanes.append(self._lane(chosen, n_slices * size))
+        x, targets, weights = (np.stack(part, axis=1) for part in zip(*lanes, strict=True))
+        full = np.full(self.n_lanes, size, np.int64)
+        for k in range(n_slices):
+            part = slice(k * size, (k + 1) * size)
+            yield Slice(x[part], targets[part], weights[part], full, self._resets(rng))
+
+    def _lane(self, chosen: list[Piece], n_frames: int) -> tuple[F32, I64, F32]:
+        x = np.concatenate([piece.x for piece in chosen])[:n_frames]
+        targets = np.concatenate([piece.targets for piece in chosen])[:n_frames]
+        weights = np.concatenate([piece.weights for piece in chosen])[:n_frames]
+        return self._features(x), targets, weights
+
+    def _resets(self, rng: np.random.Generator) -> I64:
+        drawn = rng.random(self.n_lanes) < self._config.reset_probability
+        return np.flatnonzero(drawn).astype(np.int64)
+
+    def _consecutive(self, rng: np.random.Generator) -> Iterator[Slice]:
+        """Deal whole sessions to lanes; each starts a slice of its own, with a fresh state."""
+        size = self.slice_frames
+        lanes: list[list[Row]] = [[] for _ in range(self.n_lanes)]
+        for n in rng.permutation(len(self.pieces)).tolist():
+            piece = self._varied(n, rng)
+            features = self._features(piece.x)
+            lane = min(lanes, key=len)
+            for a in range(0, len(features), size):
+                part = slice(a, a + size)
+                lane.append(Row(features[part], piece.targets[part], piece.weights[part], a == 0))
+        x, targets, weights, _ = lanes[0][0]
+        nothing = Row(x[:0], targets[:0], weights[:0], True)
+        for k in range(max(map(len, lanes))):
+            rows = [lane[k] if k < len(lane) else nothing for lane in lanes]
+            begun = np.flatnonzero([row.starts for row in rows])
+            resets = np.union1d(begun, self._resets(rng)).astype(np.int64)
+            yield padded(rows, resets)
+
+    def _trials(self, rng: np.random.Generator) -> Iterator[Slice]:
+        """Deal trials to batches; each row is one trial from its first frame to its last."""
+        order = rng.permutation(len(self.pieces)).tolist()
+        for a in range(0, len(order), self.n_lanes):
+            rows = []
+            for n in order[a : a + self.n_lanes]:
+                piece = self._varied(n, rng)
+                rows.append(Row(self._features(piece.x), piece.targets, at_end(piece), True))
+            yield padded(rows, np.arange(len(rows), dtype=np.int64))
+
+
+class Row(NamedTuple):
+    """One lane of a slice: features (N, I), targets (N,), weights (N,), and is it a beginning."""
+
+    x: F32
+    targets: I64
+    weights: F32
+    starts: bool
+
+
+def padded(rows: Sequence[Row], reset: I64) -> Slice:
+    """Return rows of different lengths as one slice; what lies behind a row's end is 0.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    reset : int64 (R,)
+    """
+    lengths = np.array([len(row.targets) for row in rows], np.int64)
+    n_steps, n_rows = int(lengths.max()), len(rows)
+    x = np.zeros((n_steps, n_rows, rows[0].x.shape[1]), np.float32)
+    targets = np.zeros((n_steps, n_rows), np.int64)
+    weights = np.zeros((n_steps, n_rows), np.float32)
+    for b, row in enumerate(rows):
+        valid = slice(0, lengths[b])
+        x[valid, b] = row.x
+        targets[valid, b] = row.targets
+        weights[valid, b] = row.weights
+    return Slice(x, targets, weights, lengths, reset)
+
+
+def slice_frames(median_frames: float) -> int:
+    """Return how many frames lie between two updates, a multiple of 16, for a median gesture."""
+    low, high = SLICE_BOUNDS
+    return int(min(max(16 * round(GESTURES_A_SLICE * median_frames / 16), low), high))
+
+
+def pieces(data: DataSet, config: TrainConfig) -> list[Piece]:
+    """Return what an epoch of frame labels is drawn from."""
+    n_boundary = round(config.boundary_fraction * data.median_frames)
+    found = []
+    for stretch in data.stretches:
+        weights = frame_weights(stretch.y, config.head_fraction, n_boundary)
+        cuts = cut_in_gaps(stretch.y) if config.streams == "segments" else [(0, len(stretch.y))]
+        for a, b in cuts:
+            found.append(Piece(stretch.x[a:b], stretch.y[a:b], weights[a:b], stretch.rest))
+    return found
+
+
+def trials(stretches: Sequence[Stretch], median_frames: float) -> list[Piece]:
+    """Return every labelled interval as one example; `at_end` says where it counts.
+
+    The time between gestures is cut into examples of the null class, as long as a median gesture.
+    """
+    found = []
+    for stretch in stretches:
+        for a, b, k in runs(stretch.y):
+            n_parts = 1 if k != NULL_CLASS else max(1, round((b - a) / median_frames))
+            for part in np.array_split(np.arange(a, b), n_parts):
+                if len(part):
+                    piece = slice(int(part[0]), int(part[-1]) + 1)
+                    x, y = stretch.x[piece], stretch.y[piece]
+                    found.append(Piece(x, y, np.ones(len(y), np.float32), stretch.rest))
+    return found
+
+
+def at_end(piece: Piece) -> F32:
+    """Return weights that judge a trial at its last frame."""
+    weights = np.zeros(len(piece.targets), np.float32)
+    weights[-1] = 1.0
+    return weights

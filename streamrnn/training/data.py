@@ -1,0 +1,290 @@
+"""Sessions, checked and split, as stretches of frames with one class each."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from streamrnn.core.errors import TrainingError
+from streamrnn.core.text import did_you_mean, printable
+from streamrnn.core.types import F32, I64, NULL_CLASS, Channel, Frames
+from streamrnn.features.chain import FeatureChain, select_channels
+from streamrnn.features.sensors import motion_order
+from streamrnn.runtime.bundle import RATE_TOLERANCE
+from streamrnn.runtime.gaps import fill, is_short, stretches
+from streamrnn.runtime.pipeline import LARGEST_SAMPLE
+from streamrnn.sessions.labels import class_names, frame_labels
+from streamrnn.sessions.session import Session
+from streamrnn.training.config import TrainConfig
+from streamrnn.training.targets import median_frames
+
+logger = logging.getLogger(__name__)
+
+#: Fewer frames than this teach nothing.
+MIN_FRAMES = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Frames of one session without a break.
+
+    Attributes
+    ----------
+    x : float32 (N, n)
+        Samples of the chosen channels.
+    y : int64 (N,)
+        Class of each frame.
+    rest : float32 (n,)
+        Samples of the sensor at rest: the session's mean for accelerations, which feel gravity,
+        0 for three-axis sensors of another kind, the mean of all training frames elsewhere.
+    """
+
+    x: F32
+    y: I64
+    rest: F32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSet:
+    """All that a training run learns from.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        Class names, the null class first.
+    channels : tuple of Channel
+        The chosen channels.
+    rate_hz : float
+    chain : FeatureChain
+        Fitted to the training frames.
+    stretches : list of Stretch
+        What is trained on.
+    held_out : list of Session
+        What is watched.
+    held_out_names : tuple of str
+        Whose they are.
+    spread : float32 (n,)
+        Root mean square deviation of each channel from rest.
+    median_frames : float
+        Median length of a gesture.
+    """
+
+    labels: tuple[str, ...]
+    channels: tuple[Channel, ...]
+    rate_hz: float
+    chain: FeatureChain
+    stretches: list[Stretch]
+    held_out: list[Session]
+    held_out_names: tuple[str, ...]
+    spread: F32
+    median_frames: float
+
+    @property
+    def n_frames(self) -> int:
+        """Number of training frames."""
+        return sum(len(stretch.y) for stretch in self.stretches)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the training frames and their classes."""
+        digest = hashlib.sha256()
+        for stretch in self.stretches:
+            digest.update(stretch.x.tobytes())
+            digest.update(stretch.y.tobytes())
+        return digest.hexdigest()
+
+
+def prepare(sessions: Sequence[Session], config: TrainConfig) -> DataSet:
+    """Check the sessions, split them, and return what a run needs.
+
+    Raises
+    ------
+    TrainingError
+        Nothing to learn: no sessions, no labels, one class only, too few frames; or sessions that
+        do not agree in channels or rate.
+    ConfigError
+        A channel that does not exist.
+    """
+    _check_agreement(sessions)
+    labels = class_names(sessions)
+    if len(labels) < 2:
+        raise TrainingError(
+            "no session has a label: record with labels, or import them (streamrnn import --help)"
+        )
+    first = sessions[0].info
+    columns = select_channels(first.channels, config.features)
+    channels = tuple(first.channels[int(column)] for column in columns)
+    training, held_out, names = split(sessions, config)
+    parts = [_unbroken(session, channels, labels, config.max_gap_ms) for session in training]
+    ys = [y for part in parts for _, y in part]
+    _check_content(ys, labels)
+    chain = FeatureChain.fit([x for part in parts for x, _ in part], channels, config.features)
+    done = [stretch for part in parts for stretch in _stretches(part, channels, chain)]
+    return DataSet(
+        labels=labels,
+        channels=channels,
+        rate_hz=first.rate_hz,
+        chain=chain,
+        stretches=done,
+        held_out=held_out,
+        held_out_names=names,
+        spread=_spread(done),
+        median_frames=median_frames(ys),
+    )
+
+
+def cut(session: Session, data: DataSet, config: TrainConfig) -> list[Stretch]:
+    """Return the stretches of one more session, seen as the training sessions were."""
+    part = _unbroken(session, data.channels, data.labels, config.max_gap_ms)
+    return _stretches(part, data.channels, data.chain)
+
+
+def split(
+    sessions: Sequence[Session], config: TrainConfig
+) -> tuple[list[Session], list[Session], tuple[str, ...]]:
+    """Split by subject, or by session where nobody said who; never inside a session.
+
+    Returns
+    -------
+    training, held_out : list of Session
+    names : tuple of str
+        Whose sessions are held out.
+
+    Raises
+    ------
+    TrainingError
+        A subject that no session has, or nothing left to train on.
+    """
+    owners = [session.subject or f"session {n + 1}" for n, session in enumerate(sessions)]
+    known = sorted(set(owners))
+    if config.held_out:
+        for name in config.held_out:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise TrainingError(
+                    f"no subject {printable(name)!r} to hold out{hint}; there are "
+                    f"{printable(', '.join(known))}"
+                )
+        chosen = set(config.held_out)
+    else:
+        chosen = _draw(sessions, owners, config)
+    training = [s for s, owner in zip(sessions, owners, strict=True) if owner not in chosen]
+    held_out = [s for s, owner in zip(sessions, owners, strict=True) if owner in chosen]
+    if not training:
+        raise TrainingError("every session is held out: nothing is left to train on")
+    return training, held_out, tuple(sorted(chosen))
+
+
+def _draw(sessions: Sequence[Session], owners: Sequence[str], config: TrainConfig) -> set[str]:
+    """Draw whom to hold out such that every class is still trained on."""
+    known = sorted(set(owners))
+    n_wanted = round(config.held_out_fraction * len(known))
+    if config.held_out_fraction and len(known) > 1:
+        n_wanted = min(max(n_wanted, 1), len(known) - 1)
+    classes = {
+        name: {label.name for s, o in zip(sessions, owners, strict=True) if o == name
+               for label in s.labels}
+        for name in known
+    }  # fmt: skip
+    everything = set().union(*classes.values())
+    chosen: set[str] = set()
+    for n in np.random.default_rng(config.seed).permutation(len(known)):
+        if len(chosen) == n_wanted:
+            break
+        rest = [classes[name] for name in known if name not in chosen and name != known[n]]
+        if set().union(*rest) == everything:
+            chosen.add(known[n])
+    if n_wanted and not chosen:
+        logger.warning("nobody can be held out without losing a class: training is not watched")
+    return chosen
+
+
+def _check_agreement(sessions: Sequence[Session]) -> None:
+    if not sessions:
+        raise TrainingError("no sessions to train on")
+    first = sessions[0].info
+    if first.rate_hz <= 0:
+        raise TrainingError("the first session has no frame rate: import it with --rate")
+    for n, session in enumerate(sessions[1:], start=2):
+        info = session.info
+        if info.channels != first.channels:
+            raise TrainingError(
+                f"session {n} has channels {_describe(info.channels)}, session 1 has "
+                f"{_describe(first.channels)}: train on sessions of one device layout"
+            )
+        if abs(info.rate_hz / first.rate_hz - 1) > RATE_TOLERANCE:
+            raise TrainingError(
+                f"session {n} runs at {info.rate_hz:g} Hz, session 1 at {first.rate_hz:g} Hz: "
+                "train on sessions of one rate"
+            )
+
+
+def _describe(channels: Sequence[Channel]) -> str:
+    names = [f"{c.name} [{c.unit}]" if c.unit else c.name for c in channels]
+    return printable(", ".join(names))
+
+
+def _check_content(ys: Sequence[I64], labels: Sequence[str]) -> None:
+    n_frames = sum(map(len, ys))
+    if n_frames < MIN_FRAMES:
+        raise TrainingError(f"{n_frames} frames are too few to learn from: record more")
+    counts = np.sum([np.bincount(y, minlength=len(labels)) for y in ys], axis=0)
+    present = [name for name, count in zip(labels, counts, strict=True) if count]
+    if len(present) < 2:
+        raise TrainingError(
+            f"all frames are of one class, {printable(present[0])!r}: "
+            "record other gestures, or time without a gesture"
+        )
+    missing = [name for name, count in zip(labels[1:], counts[1:], strict=True) if not count]
+    if missing:
+        raise TrainingError(
+            f"no training frame of {printable(', '.join(missing))}: hold somebody else out"
+        )
+    if not counts[NULL_CLASS]:
+        logger.warning(
+            "no frame without a gesture: the model will see a gesture in everything; "
+            "record some time with none"
+        )
+
+
+def _unbroken(
+    session: Session, channels: Sequence[Channel], labels: Sequence[str], max_gap_ms: float
+) -> list[tuple[F32, I64]]:
+    """Apply the live gap rule to a session: short gaps filled, cut at the others."""
+    names = session.info.channel_names
+    columns = [names.index(channel.name) for channel in channels]
+    x = np.ascontiguousarray(session.frames.x[:, columns], np.float32)
+    good = (np.abs(x) < LARGEST_SAMPLE).all(axis=1)  # False for NaN
+    frames = Frames(x[good], session.frames.seq[good], session.frames.t_us[good])
+    blocks: list[list[Frames]] = []
+    for a, b in stretches(frames.seq) if len(frames) else []:
+        part = frames[a:b]
+        last = frames[a - 1 : a]
+        n_missing = int(part.seq[0] - last.seq[0]) - 1 if len(last) else -1
+        if n_missing > 0 and is_short(n_missing, session.info.rate_hz, max_gap_ms):
+            blocks[-1] += [fill(last, part[:1]), part]
+        else:
+            blocks.append([part])
+    joined = [Frames.join(block, len(columns)) for block in blocks]
+    return [(f.x, frame_labels(replace(session, frames=f), labels)) for f in joined]
+
+
+def _stretches(
+    part: Sequence[tuple[F32, I64]], channels: Sequence[Channel], chain: FeatureChain
+) -> list[Stretch]:
+    """Add the rest of the sensor to the unbroken parts of one session."""
+    if not part:
+        return []
+    mean = np.concatenate([x for x, _ in part]).mean(axis=0, dtype=np.float64)
+    feels_gravity = np.array([motion_order(channel) == 2 for channel in channels])
+    rest = np.where(feels_gravity, mean, chain.offset).astype(np.float32)
+    return [Stretch(x, y, rest) for x, y in part]
+
+
+def _spread(done: Sequence[Stretch]) -> F32:
+    deviation = np.concatenate([s.x - s.rest for s in done]).astype(np.float64)
+    spread: F32 = np.sqrt((deviation**2).mean(axis=0)).astype(np.float32)
+    return spread
