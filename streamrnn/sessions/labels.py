@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -69,7 +70,7 @@ def runs(y: I64) -> list[tuple[int, int, int]]:
     if not len(y):
         return []
     edges = [0, *(np.flatnonzero(np.diff(y)) + 1).tolist(), len(y)]
-    return [(a, b, int(y[a])) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(a, b, int(y[a])) for a, b in itertools.pairwise(edges)]
 
 
 def labels_from_frames(

@@ -1,0 +1,196 @@
+"""Sessions from disk: whole ones, cut ones and damaged ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from glob import escape
+from pathlib import Path
+
+from streamrnn.core.errors import SessionError
+from streamrnn.core.text import printable
+from streamrnn.sessions import form
+from streamrnn.sessions.assemble import Assembly
+from streamrnn.sessions.chunk import MalformedChunkError, Message, split
+from streamrnn.sessions.scan import (
+    MAGIC,
+    ChunkData,
+    Damage,
+    IndexCount,
+    MetadataRecord,
+    Piece,
+    Scanner,
+    Tail,
+    TooLargeError,
+)
+from streamrnn.sessions.session import Session
+
+#: Our files describe themselves within the first few records; no need to read all of another's.
+_MAX_PIECES_BEFORE_DOCUMENT = 16
+
+
+def read_session(path: Path | str) -> Session:
+    """Read a session; a rotated one by its first part.
+
+    A file that was cut, or is damaged, gives every chunk that is whole; ``problems`` of the result
+    says what is missing.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    SessionError
+        No such file, not a session, or nothing in it can be trusted.
+    """
+    path = Path(path)
+    assembly = Assembly()
+    _read_part(path, assembly)
+    if assembly.first_part == 1:
+        _read_later_parts(path, assembly)
+    return assembly.session()
+
+
+def read_sessions(paths: Iterable[Path | str]) -> list[Session]:
+    """Read some sessions.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files, or folders: then all ``*.mcap`` in them, sorted by name. Later parts of a rotated
+        session are read with its first one.
+
+    Raises
+    ------
+    SessionError
+        As `read_session`, or a folder holds no session.
+    """
+    return [read_session(path) for path in session_paths(paths)]
+
+
+def session_paths(paths: Iterable[Path | str]) -> list[Path]:
+    """Return the session files that `read_sessions` would read, first parts only."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        files = sorted(path.glob("*.mcap"))
+        if not files:
+            raise SessionError(f"no session (*.mcap) in the folder {path}")
+        found += [file for file in files if not _is_later_part(file)]
+    return found
+
+
+def read_raw(path: Path | str) -> Iterator[tuple[int, bytes]]:
+    """Yield the raw reads of one file: host time in nanoseconds, and the bytes as they came.
+
+    Raises
+    ------
+    SessionError
+        As `read_session`.
+    """
+    n_channels: int | None = None
+    for piece in _pieces(Path(path)):
+        if not isinstance(piece, ChunkData):
+            continue
+        try:
+            messages = [m for m in split(piece.data, n_channels) if isinstance(m, Message)]
+        except MalformedChunkError:
+            continue  # as in `read_session`, which says so
+        for message in messages:
+            if message.channel == form.SESSION_ID:
+                n_channels = form.Document.from_json(message.data).info.n_channels
+            elif message.channel == form.RAW_ID:
+                yield message.log_ns, message.data
+    if n_channels is None:
+        raise SessionError(f"{path} describes no session")
+
+
+def _read_later_parts(path: Path, assembly: Assembly) -> None:
+    """Read ``name-002.mcap`` and so on, as far as they are of the same session."""
+    for follower in sorted(path.parent.glob(f"{escape(path.stem)}-[0-9][0-9][0-9]{path.suffix}")):
+        document = _document(follower)
+        if document is None or document.session != assembly.session_id or document.part == 1:
+            continue
+        assembly.begin_part(document.part)
+        _read_part(follower, assembly)
+    if assembly.next_part:
+        assembly.problems.append(f"its part {printable(assembly.next_part)} is missing or damaged")
+
+
+def _is_later_part(path: Path) -> bool:
+    """Tell whether a file is read with another one: a later part whose first part is there."""
+    first = path.with_name(re.sub(r"-\d{3}$", "", path.stem) + path.suffix)
+    if first == path or not first.exists():
+        return False
+    document = _document(path)  # None: cut in its first second; the first part reports it
+    return document is None or document.part > 1
+
+
+def _document(path: Path) -> form.Document | None:
+    """Return how a file describes itself, None where it does not."""
+    probe = Assembly()
+    try:
+        for piece in _pieces(path):
+            _feed(probe, piece)
+            if probe.document is not None or probe.n_pieces > _MAX_PIECES_BEFORE_DOCUMENT:
+                break
+    except SessionError:
+        return None
+    return probe.document
+
+
+def _read_part(path: Path, assembly: Assembly) -> None:
+    try:
+        for piece in _pieces(path):
+            _feed(assembly, piece)
+            if assembly.document is None and assembly.n_pieces > _MAX_PIECES_BEFORE_DOCUMENT:
+                break
+    except SessionError as error:
+        if str(path) in str(error):
+            raise
+        raise SessionError(f"{path}: {error}") from None
+    if assembly.document is None:
+        raise SessionError(f"{path}: {assembly.why_no_document()}")
+
+
+def _feed(assembly: Assembly, piece: Piece) -> None:
+    assembly.n_pieces += 1
+    if isinstance(piece, ChunkData):
+        try:
+            assembly.chunk(piece.data)
+        except MalformedChunkError:
+            assembly.damage()
+    elif isinstance(piece, IndexCount):
+        assembly.index(piece)
+    elif isinstance(piece, MetadataRecord):
+        assembly.metadata(piece)
+    elif isinstance(piece, Damage):
+        assembly.damage()
+    elif isinstance(piece, Tail):
+        assembly.tail(piece)
+
+
+def _pieces(path: Path) -> Iterator[Piece]:
+    """Yield the pieces of a file; every failure is a `SessionError` with the path."""
+    try:
+        with open(path, "rb") as file:
+            size_bytes = file.seek(0, 2)
+            file.seek(0)
+            magic = file.read(len(MAGIC))
+            if not magic:
+                raise SessionError(f"{path} is empty")
+            if magic != MAGIC:
+                cut = " (or cut within its first bytes)" if MAGIC.startswith(magic) else ""
+                raise SessionError(f"{path} is not a session: not an MCAP file{cut}")
+            yield from Scanner(file, size_bytes).pieces()
+    except TooLargeError as error:
+        raise SessionError(f"{path} is refused: {error}") from None
+    except IsADirectoryError:
+        raise SessionError(f"{path} is a folder, not a session file") from None
+    except FileNotFoundError:
+        raise SessionError(f"no such file: {path}") from None
+    except OSError as error:
+        raise SessionError(f"cannot read {path}: {error.strerror or error}") from None

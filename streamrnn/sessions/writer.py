@@ -1,0 +1,414 @@
+"""Sessions onto disk, so that a kill or a full disk costs a second and no more.
+
+The MCAP form is https://mcap.dev/spec; docs/formats.md says how a session uses it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, cast
+
+import numpy as np
+from mcap.writer import CompressionType, Writer
+
+from streamrnn.core.errors import SessionError
+from streamrnn.core.text import printable
+from streamrnn.core.types import I64, Frames, Label, Marker, StreamInfo
+from streamrnn.sessions import form
+from streamrnn.sessions.disk import PartFile, part_path, sync_folder
+from streamrnn.sessions.session import Session, frame_period_us
+
+FLUSH_NS = 1_000_000_000
+ROTATE_NS = 3600 * 1_000_000_000
+ROTATE_BYTES = 64_000_000
+#: A jump that 32 bits of sequence cannot tell from one backwards.
+_FAR_AHEAD = 2**31 - 2
+
+
+class SessionWriter:
+    """Writes one session, as one MCAP file or as a row of them.
+
+    Everything given is on disk at most one second later (flush and fsync), as long as something is
+    written at all. A part ends after an hour or 64 MB; the next is ``name-002.mcap``.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the first of its parts.
+    info : StreamInfo
+        Channels, rate and device.
+    metadata : mapping of str to str
+        ``subject``, ``placement``, ``notes``, ``source`` and whatever else is worth knowing.
+    overwrite : bool
+        Whether existing files may be replaced.
+    clock : callable
+        Nanoseconds since 1970; default arrival time of frames, and paces flush and rotation.
+    rotate_bytes, rotate_ns : int
+        Size and age at which a part ends.
+
+    Raises
+    ------
+    SessionError
+        The file exists, its folder does not, or the disk refuses. After a failed write nothing more
+        is written, and what was written before stays readable.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: StreamInfo,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        overwrite: bool = False,
+        clock: Callable[[], int] = time.time_ns,
+        rotate_bytes: int = ROTATE_BYTES,
+        rotate_ns: int = ROTATE_NS,
+    ) -> None:
+        if not 1 <= info.n_channels <= form.MAX_CHANNELS:
+            raise SessionError(
+                f"a session has 1 to {form.MAX_CHANNELS} channels, got {info.n_channels}"
+            )
+        self.path = Path(path)
+        self.info = info
+        self.n_frames = 0
+        self.n_parts = 0
+        self._metadata = dict(metadata or {})
+        self._overwrite = overwrite
+        self._clock = clock
+        # Parts know each other by this; from the content alone, so that an import can be repeated.
+        said = f"{form.Document(info, self._metadata).to_json()}{clock()}"
+        self._session = hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
+        self._rotate_bytes = rotate_bytes
+        self._rotate_ns = rotate_ns
+        self._next_seq = 0
+        self._last_t_us = 0
+        self._last_period_us = frame_period_us(info.rate_hz, np.empty(0, np.int64))
+        self._n_labels = 0
+        self._open_labels: list[tuple[int, Label]] = []
+        self._open = True
+        self._mcap: Any = None
+        self._check_target()
+        with self._disk():
+            self._begin_part()
+
+    # ---- what is recorded
+
+    def write(self, frames: Frames, host_ns: I64 | int | None = None) -> None:
+        """Append frames.
+
+        Parameters
+        ----------
+        frames : Frames
+            ``seq`` above, and ``t_us`` not below, those already written.
+        host_ns : int64 (N,) or int or None
+            When they arrived; None means now.
+
+        Raises
+        ------
+        SessionError
+            Frames that go back in sequence or time (a device that booted anew needs a new session),
+            or the disk refused.
+        """
+        if not len(frames):
+            return
+        self._check_frames(frames)
+        now = self._clock()
+        log = np.broadcast_to(np.asarray(now if host_ns is None else host_ns), len(frames)).tolist()
+        if min(log) < 0:
+            raise SessionError(f"host time is negative: {min(log)} ns")
+        data = form.frames_to_cdr(frames.x)
+        size = form.frame_data_bytes(self.info.n_channels)
+        with self._disk():
+            add = self._mcap.add_message
+            for i, (seq, t_us) in enumerate(
+                zip(frames.seq.tolist(), frames.t_us.tolist(), strict=True)
+            ):
+                if seq - self._next_seq > _FAR_AHEAD:
+                    self._add_json(form.SEQ_ID, {"seq": seq}, t_us, log[i])
+                row = data[i * size : (i + 1) * size]
+                add(form.FRAMES_ID, log[i], row, t_us * 1000, seq & 0xFFFFFFFF)
+                self._next_seq = seq + 1
+            if len(frames) > 1 and not self.info.rate_hz:
+                self._last_period_us = frame_period_us(0.0, frames.t_us)
+            self._last_t_us = int(frames.t_us[-1])
+            self.n_frames += len(frames)
+            self._pace(now)
+
+    def mark(
+        self,
+        label: Marker | str,
+        phase: str = "",
+        t_us: int | None = None,
+        source: str = "",
+        confidence: float = 1.0,
+    ) -> None:
+        """Append a label boundary: ``mark(Marker(...))`` or ``mark("left", "start", t_us)``.
+
+        Parameters
+        ----------
+        label : Marker or str
+            The boundary, or the name of the class; then `phase` and `t_us` say the rest.
+        phase : {"start", "end"}
+            An end closes the newest open label of that name. An end without a start is refused.
+        t_us : int or None
+            Device time; None means that of the frame behind the newest one.
+        source : str
+            Who says so: ``"keys"``, ``"board"``.
+        confidence : float
+            0..1, stored with the label.
+        """
+        if isinstance(label, Marker):
+            name, phase, t_us = label.label, label.phase, label.t_us
+        else:
+            name = label
+        if t_us is None:
+            t_us = self._behind_us()
+        if phase == "start":
+            opened = Label(name, t_us, t_us, source, confidence)
+            self._open_labels.append((self._n_labels, opened))
+            self._add_label(self._n_labels, opened, "start")
+            self._n_labels += 1
+        elif phase == "end":
+            for k, (number, opened) in reversed(list(enumerate(self._open_labels))):
+                if opened.name == name:
+                    del self._open_labels[k]
+                    self._end_label(number, opened, t_us)
+                    return
+            raise SessionError(f"label {printable(name)!r} ends but did not start")
+        else:
+            raise SessionError(f"a label boundary is 'start' or 'end', got {printable(phase)!r}")
+
+    def event(self, record: Mapping[str, Any]) -> None:
+        """Append an event record (docs/formats.md, "Events"), as ``to_dict()`` gives it."""
+        t_us = record.get("t_us")
+        with self._disk():
+            at = t_us if isinstance(t_us, int) else self._last_t_us
+            self._add_json(form.EVENTS_ID, dict(record), at, self._clock())
+            self._pace(self._clock())
+
+    def raw(self, data: bytes, host_ns: int | None = None) -> None:
+        """Append undecoded bytes as one read returned them, for byte-exact replay."""
+        now = self._clock()
+        with self._disk():
+            log = now if host_ns is None else host_ns
+            self._mcap.add_message(form.RAW_ID, log, data, self._last_t_us * 1000)
+            self._pace(now)
+
+    # ---- files
+
+    def flush(self) -> None:
+        """Put everything given so far on disk."""
+        with self._disk():
+            self._mcap.flush()
+            self._flushed_ns = self._clock()
+
+    def close(self) -> None:
+        """End open labels behind the last frame and finish the file; harmless when closed."""
+        if not self._open:
+            return
+        for number, opened in self._open_labels:
+            self._end_label(number, opened, max(opened.start_us, self._behind_us()))
+        self._open_labels.clear()
+        with self._disk():
+            self._end_part()
+        self._open = False
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close; an error that already travels is not hidden by another one."""
+        try:
+            self.close()
+        except SessionError:
+            if error is None:
+                raise
+
+    # ---- inside
+
+    def _check_target(self) -> None:
+        if not self.path.parent.is_dir():
+            raise SessionError(f"no such folder: {self.path.parent} (for {self.path.name})")
+        if self.path.is_dir():
+            raise SessionError(f"{self.path} is a folder, not a file to write")
+        for path in (self.path, part_path(self.path, 2)):
+            if path.exists() and not self._overwrite:
+                raise SessionError(
+                    f"{path} exists already: choose another name, or allow overwriting"
+                )
+
+    def _check_frames(self, frames: Frames) -> None:
+        if frames.x.shape != (len(frames), self.info.n_channels):
+            raise SessionError(
+                f"frames of shape {frames.x.shape} do not fit {self.info.n_channels} channels"
+            )
+        seq, t_us = frames.seq, frames.t_us
+        if seq[0] < self._next_seq or (np.diff(seq) <= 0).any():
+            raise SessionError(
+                f"frame {int(seq[0])} does not follow frame {self._next_seq - 1}: "
+                "a device that booted anew needs a new session"
+            )
+        if t_us[0] < self._last_t_us or (np.diff(t_us) < 0).any() or t_us[-1] > form.MAX_T_US:
+            raise SessionError(
+                f"device time goes from {self._last_t_us} us to {int(t_us[0])} us: "
+                "it must never go back within a session, nor be negative"
+            )
+
+    def _begin_part(self) -> None:
+        self.n_parts += 1
+        path = part_path(self.path, self.n_parts)
+        document = form.Document(self.info, self._metadata, self._session, self.n_parts)
+        self._file = PartFile(path, self._overwrite)
+        # The writer needs no more of a stream than write, tell and flush; its methods are untyped.
+        stream = cast("IO[bytes]", self._file)
+        self._mcap = Writer(stream, compression=CompressionType.ZSTD)
+        self._mcap.start(form.PROFILE, "streamrnn")
+        schema = self._mcap.register_schema(
+            form.SCHEMA_NAME, "ros2msg", form.frame_schema(self.info)
+        )
+        for number, topic in form.TOPICS.items():
+            cdr = number == form.FRAMES_ID
+            encoding = "cdr" if cdr else "" if number == form.RAW_ID else "json"
+            self._mcap.register_channel(topic, encoding, schema if cdr else 0)
+        self._begun_ns = self._clock()
+        # An empty chunk is never written, so the document itself carries schema and channels out.
+        text = document.to_json().encode()
+        self._mcap.add_message(
+            form.SESSION_ID, self._begun_ns, text, self._last_t_us * 1000, self.n_parts
+        )
+        self._mcap.flush()
+        self._mcap.add_metadata(form.METADATA_NAME, document.to_record())
+        self._mcap.flush()
+        self._flushed_ns = self._begun_ns
+        if self._next_seq > _FAR_AHEAD:
+            # A part says for itself where the 32-bit sequence of its frames stands.
+            self._add_json(form.SEQ_ID, {"seq": self._next_seq}, self._last_t_us, self._begun_ns)
+        for number, opened in self._open_labels:
+            self._add_label_message(number, opened, "start", self._begun_ns)
+        sync_folder(path.parent)
+
+    def _end_part(self, next_name: str = "") -> None:
+        self._mcap.flush()
+        if next_name:
+            self._mcap.add_metadata(
+                form.NEXT_PART_NAME, {"name": next_name, "session": self._session}
+            )
+        self._mcap.finish()
+        self._file.flush()
+        self._file.close()
+
+    def _pace(self, now: int) -> None:
+        if self._file.n_bytes >= self._rotate_bytes or abs(now - self._begun_ns) >= self._rotate_ns:
+            self._end_part(part_path(self.path, self.n_parts + 1).name)
+            self._begin_part()
+        elif abs(now - self._flushed_ns) >= FLUSH_NS:  # abs: the wall clock may be set back
+            self._mcap.flush()
+            self._flushed_ns = now
+
+    def _behind_us(self) -> int:
+        return self._last_t_us + self._last_period_us if self.n_frames else 0
+
+    def _end_label(self, number: int, opened: Label, t_us: int) -> None:
+        ended = Label(opened.name, opened.start_us, t_us, opened.source, opened.confidence)
+        self._add_label(number, ended, "end")
+
+    def _add_label(self, number: int, label: Label, phase: str) -> None:
+        now = self._clock()
+        with self._disk():
+            self._add_label_message(number, label, phase, now)
+            self._pace(now)
+
+    def _add_label_message(self, number: int, label: Label, phase: str, now: int) -> None:
+        document = {
+            "id": number,
+            "label": label.name,
+            "phase": phase,
+            "start_us": label.start_us,
+            "source": label.source,
+            "confidence": label.confidence,
+        }
+        if phase == "end":
+            document["end_us"] = label.end_us
+        t_us = label.end_us if phase == "end" else label.start_us
+        self._add_json(form.LABELS_ID, document, t_us, now)
+
+    def _add_json(self, channel: int, document: dict[str, Any], t_us: int, now: int) -> None:
+        text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+        at = min(max(t_us, 0), form.MAX_T_US) * 1000
+        self._mcap.add_message(channel, now, text, at)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        if not self._open:
+            raise SessionError(f"{self.path} is closed")
+        try:
+            yield
+        except OSError as error:
+            self._open = False
+            if hasattr(self, "_file"):
+                self._file.close()
+            kept = "what was recorded before it can be read" if self.n_frames else "nothing is kept"
+            where = part_path(self.path, max(self.n_parts, 1))
+            raise SessionError(f"cannot write {where}: {error.strerror or error}; {kept}") from None
+
+
+def write_session(path: Path, session: Session, *, overwrite: bool = False) -> None:
+    """Write a whole session as one file: under a temporary name, then renamed.
+
+    Raises
+    ------
+    SessionError
+        As `SessionWriter`; then nothing stands at `path` that was not there before.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise SessionError(f"{path} exists already: choose another name, or allow overwriting")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    first_ns = int(session.host_ns[0]) if len(session) else 0
+    try:
+        with SessionWriter(
+            temporary,
+            session.info,
+            session.metadata,
+            overwrite=True,
+            clock=lambda: first_ns,
+            rotate_bytes=2**63,
+        ) as writer:
+            _write_all(writer, session)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise SessionError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _write_all(writer: SessionWriter, session: Session) -> None:
+    """Interleave labels with the frames, so that a viewer and a cut file have them in place."""
+    bounds = []
+    for number, label in enumerate(session.labels):
+        bounds.append((label.start_us, 1, number, label))
+        bounds.append((max(label.end_us, label.start_us), 0, number, label))
+    t_us = session.frames.t_us
+    done = 0
+    for at_us, is_start, number, label in sorted(bounds, key=lambda item: item[:3]):
+        upto = int(np.searchsorted(t_us, at_us))
+        writer.write(session.frames[done:upto], session.host_ns[done:upto])
+        done = max(done, upto)
+        writer._add_label(number, label, "start" if is_start else "end")
+    writer.write(session.frames[done:], session.host_ns[done:])
+    for record in session.events:
+        writer.event(record)
