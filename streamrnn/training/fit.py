@@ -103,7 +103,26 @@ def fit(
     ConfigError
         A channel or class that does not exist.
     """
-    data = prepare(sessions, config)
+    return fit_data(
+        prepare(sessions, config),
+        config,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
+        progress=progress,
+        should_stop=should_stop,
+    )
+
+
+def fit_data(
+    data: DataSet,
+    config: TrainConfig,
+    *,
+    checkpoint_dir: Path | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Bundle:
+    """Train a model on sessions that `prepare` has checked and split; see `fit`."""
     backend = get_backend(config.backend)
     backend.warm_up(np.dtype(np.float32), training=True)
     run = _Run(data, config, backend, checkpoint_dir, should_stop or (lambda: False))

@@ -14,9 +14,9 @@ from streamrnn.decision.machine import DecisionConfig
 from streamrnn.evaluation.events import Score, macro_f1
 from streamrnn.evaluation.report import Report
 from streamrnn.features.chain import FeatureChain
+from streamrnn.kernels import pointwise
 from streamrnn.kernels.backend import Backend
 from streamrnn.kernels.params import Params
-from streamrnn.kernels.pointwise import softmax_rows
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.offline import run_session_with_probabilities
 from streamrnn.sessions.labels import frame_labels
@@ -110,7 +110,7 @@ class HeldOutTrials:
             rows = np.arange(n_rows)
             last = np.ascontiguousarray(logits[part.lengths - 1, rows], np.float32)
             probabilities = np.empty_like(last)
-            softmax_rows(last, probabilities)
+            pointwise.softmax_rows(last, probabilities)
             y = part.targets[part.lengths - 1, rows]
             np.add.at(counts, (y, probabilities.argmax(axis=1)), 1)
             p = probabilities[rows, y].astype(np.float64)
@@ -153,3 +153,9 @@ def held_out_of(
         return None
     kind = HeldOutTrials if config.labels == "trial" else HeldOutEvents
     return kind(data, config, backend, class_weights)
+
+
+def warm_up(backend: Backend) -> None:
+    """Compile (or load from the cache) all that training and watching call."""
+    backend.warm_up(np.dtype(np.float32), training=True)
+    pointwise.warm_up()

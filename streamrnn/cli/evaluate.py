@@ -1,0 +1,119 @@
+"""``streamrnn evaluate``: a model against the labels of recorded sessions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streamrnn.core.errors import SessionError
+
+if TYPE_CHECKING:
+    from streamrnn.core.records import Record
+    from streamrnn.evaluation.report import Report
+
+
+@click.command(short_help="Score a model on recorded sessions, offline.")
+@click.argument("model", type=click.Path())
+@click.argument("sessions", nargs=-1, required=True, type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--events", type=click.Path(), metavar="FILE", help="Write the records, JSON lines.")
+@click.option(
+    "--min-iou", default=0.0, type=click.FloatRange(0, 1), show_default=True,
+    help="Least overlap of a hit (intersection over union); 0 asks for any.",
+)  # fmt: skip
+@click.option("--config", type=click.Path(), help="TOML file; [decision] overrides the model's.")
+@click.option("--backend", default="cpu", show_default=True, help="cpu, numpy.")
+def command(
+    *,
+    model: str,
+    sessions: tuple[str, ...],
+    as_json: bool,
+    events: str | None,
+    min_iou: float,
+    config: str | None,
+    backend: str,
+) -> None:
+    """Run MODEL over SESSIONS (files, or folders of them) and compare with their labels.
+
+    The frames go through the same pipeline as in a live run. Each event is matched with at most one
+    true gesture of its class that it overlaps.
+    """
+    from streamrnn.cli.live import load_model, ready_backend, say
+    from streamrnn.core.records import to_json_line
+    from streamrnn.evaluation.report import evaluate
+    from streamrnn.sessions.reader import read_sessions
+
+    bundle = load_model(model, config)
+    recorded = read_sessions([Path(name) for name in sessions])
+    for session in recorded:
+        for problem in session.problems:
+            say(f"{session.metadata.get('source', 'session')}: {problem}")
+    lines: list[str] = []
+
+    def keep(n: int, records: list[Record]) -> None:
+        stream = recorded[n].info.name or f"session {n + 1}"
+        lines.extend(
+            to_json_line(record, stream=stream, model=bundle.model_hash) for record in records
+        )
+
+    ready = ready_backend(bundle, backend)
+    report = evaluate(bundle, recorded, ready, min_iou=min_iou, on_records=keep)
+    if events is not None:
+        _write(Path(events), lines)
+    if not report.total.n_true:
+        say("the sessions have no labels: every event counts as false")
+    if report.unknown_labels:
+        say(f"the model was never taught {', '.join(report.unknown_labels)}: counted as missed")
+    if as_json:
+        document = {"model": bundle.model_hash, **report.to_dict()}
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _print_table(report)
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    try:
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        raise SessionError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _print_table(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from streamrnn.core.text import printable
+
+    header, *body = report.rows()
+    table = Table(title=f"{report.n_sessions} sessions, {report.n_frames} frames")
+    for n, name in enumerate(header):
+        table.add_column(name, justify="left" if n == 0 else "right")
+    for n, row in enumerate(body):
+        style = "bold" if n == len(body) - 1 else ""
+        table.add_row(*(Text(printable(cell, 40)) for cell in row), style=style)
+    console = Console()
+    console.print(table)
+    for line in summary(report):
+        console.print(Text(line))
+
+
+def summary(report: Report) -> list[str]:
+    """Return the lines below the table: delay, gaps, confusions."""
+    document = report.to_dict()
+    delay, unit = document["delay_ms"], "ms"
+    if report.nominal:
+        delay, unit = document["delay_frames"], "frames (the rate is nominal)"
+    lines = []
+    if delay is not None:
+        lines.append(
+            f"delay from onset to event: p50 {delay['p50']:.0f}, p95 {delay['p95']:.0f} {unit}"
+        )
+    if report.n_gaps:
+        lines.append(f"gaps: {report.n_gaps}")
+    for (true, found), n in report.confusions.most_common(5):
+        lines.append(f"taken for another: {true} for {found}, {n} times")
+    return lines

@@ -1,0 +1,136 @@
+"""``streamrnn train``: labelled sessions in, a model file out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamrnn.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streamrnn.training.config import TrainConfig
+    from streamrnn.training.data import DataSet
+    from streamrnn.training.fit import Progress
+
+#: Options that a resumed run takes from its checkpoint.
+_KEPT = ("config", "epochs", "hidden", "seed", "held_out", "held_out_fraction", "labels", "backend")
+
+
+@click.command(short_help="Train a model on recorded sessions.")
+@click.argument("sessions", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(), help="Model (.safetensors).")
+@click.option("--config", type=click.Path(), help="TOML: [training], [augment], [features], ...")
+@click.option("--epochs", type=int, help="Passes over the data.")
+@click.option("--hidden", type=int, multiple=True, help="Units of a layer; repeat for more layers.")
+@click.option("--seed", type=int, help="Start of all random numbers.")
+@click.option("--held-out", multiple=True, metavar="SUBJECT", help="Watch on this one; repeatable.")
+@click.option("--held-out-fraction", type=float, help="Share of subjects or sessions to watch on.")
+@click.option(
+    "--labels", type=click.Choice(["frame", "trial"]), help="One class a frame, or one a trial."
+)
+@click.option("--backend", help="cpu, numpy.")
+@click.option("--resume", type=click.Path(), metavar="DIR", help="Go on with a stopped run.")
+def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **options: Any) -> None:
+    """Train a model on SESSIONS (files, or folders of them).
+
+    Some people (or, where nobody said who, some sessions) are held out and only watched; the epoch
+    that finds their gestures best is kept. A checkpoint is written after every epoch beside the
+    model; Ctrl-C stops, and --resume goes on to the same weights.
+    """
+    from streamrnn.cli.live import notice_if_slow, say, stop_on_signals
+    from streamrnn.kernels.backend import get_backend
+    from streamrnn.sessions.reader import read_sessions
+    from streamrnn.training.data import prepare
+    from streamrnn.training.fit import TrainingStopped, fit_data
+    from streamrnn.training.held_out import warm_up
+
+    path = Path(output)
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"no folder {path.parent} for the model")
+    config = _resumed_config(resume, options) if resume else _config(options)
+    recorded = read_sessions([Path(name) for name in sessions])
+    for session in recorded:
+        for problem in session.problems:
+            say(f"{session.metadata.get('source', 'session')}: {problem}")
+    data = prepare(recorded, config)
+    say(_describe(data, len(recorded)))
+    with notice_if_slow("compiling kernels (first run only) ..."):
+        warm_up(get_backend(config.backend))
+    directory = Path(resume) if resume else path.with_suffix(".training")
+    with stop_on_signals() as stop, _shown(config.epochs) as show:
+        try:
+            bundle = fit_data(
+                data,
+                config,
+                checkpoint_dir=directory,
+                resume=resume is not None,
+                progress=show,
+                should_stop=stop.is_set,
+            )
+        except TrainingStopped as stopped:
+            say(str(stopped))
+            raise click.exceptions.Exit(130) from None
+    bundle.save(path)
+    facts = bundle.training
+    score = facts.get("held_out_event_f1")
+    watched = "" if score is None else f", held-out event F1 {score:.3f}"
+    say(f"epoch {facts['epoch']} of {config.epochs}{watched} -> {path}")
+
+
+def _config(options: dict[str, Any]) -> TrainConfig:
+    """Return the configuration file's options, replaced by those on the command line."""
+    from streamrnn.training.config import TrainConfig, load_config
+
+    config = load_config(Path(options["config"])) if options["config"] else TrainConfig()
+    document = config.to_document()
+    for key in _KEPT[1:]:
+        if options[key] not in (None, ()):
+            document["training"][key] = options[key]
+    return TrainConfig.from_document(document, "command line")
+
+
+def _resumed_config(resume: str, options: dict[str, Any]) -> TrainConfig:
+    from streamrnn.training.checkpoint import load_checkpoint
+
+    given = [f"--{key.replace('_', '-')}" for key in _KEPT if options[key] not in (None, ())]
+    if given:
+        raise ConfigError(f"a resumed run keeps its options: leave out {', '.join(given)}")
+    return load_checkpoint(Path(resume)).config
+
+
+def _describe(data: DataSet, n_sessions: int) -> str:
+    watched = f"; held out: {', '.join(data.held_out_names)}" if data.held_out_names else ""
+    return (
+        f"{n_sessions} sessions, {data.n_frames} frames to train on, "
+        f"{len(data.labels) - 1} gestures ({', '.join(data.labels[1:])}), "
+        f"{len(data.channels)} channels at {data.rate_hz:g} Hz{watched}"
+    )
+
+
+@contextmanager
+def _shown(n_epochs: int) -> Iterator[Callable[[Progress], None]]:
+    """Give a callable that shows progress: a bar on a terminal, else a line an epoch."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda news: click.echo(_line(news), err=True)
+        return
+    with Bar(TextColumn("training"), BarColumn(), TextColumn("{task.description}"),
+             console=console) as bar:  # fmt: skip
+        task = bar.add_task("starting ...", total=n_epochs)
+        yield lambda news: bar.update(task, completed=news.epoch, description=_line(news))
+
+
+def _line(news: Progress) -> str:
+    watched = "" if news.held_out_f1 is None else f"  held-out event F1 {news.held_out_f1:.3f}"
+    return (
+        f"epoch {news.epoch}/{news.n_epochs}  loss {news.loss:.4f}{watched}  "
+        f"{news.seconds_left:.0f} s left"
+    )
