@@ -82,7 +82,8 @@ class Pipeline:
         ConfigError
             The stream does not fit the model.
         """
-        if self._info is not None and self._info.channels == info.channels:
+        old = self._info
+        if old and (old.channels, old.rate_hz) == (info.channels, info.rate_hz):
             return
         self.bundle.check_stream(info)
         columns = self.bundle.column_indices(info)
