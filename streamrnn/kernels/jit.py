@@ -185,18 +185,20 @@ def _source_digest() -> str:
 
 @intrinsic
 def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return ``a * b + c`` for three floats of one type, fused where the machine can.
+    """Return ``a * b + c`` for three floats (or vectors) of one type, fused where the machine can.
 
     It is ``llvm.fmuladd``: scalar and vector code agree on one machine. (``llvm.fma`` must fuse,
     and without the instruction that is a library call a lane.)
     """
-    if not (isinstance(a, types.Float) and a == b == c):
+    if not (a == b == c and (isinstance(a, types.Float) or hasattr(a, "lanes"))):
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = arguments[0].type
-        name = f"llvm.fmuladd.f{signature.return_type.bitwidth}"
+        element = getattr(a, "element", a)
+        vector = f"v{a.lanes}" if hasattr(a, "lanes") else ""
         declared = ir.FunctionType(kind, [kind] * 3)
+        name = f"llvm.fmuladd.{vector}f{element.bitwidth}"
         return builder.call(_declare(builder.module, declared, name), arguments)
 
     return a(a, a, a), codegen

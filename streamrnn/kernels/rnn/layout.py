@@ -1,0 +1,163 @@
+"""Where everything lies: the packed weights of a network, and the buffers of a slice of rows.
+
+A network's weights are one 1-D *arena*. Units stand in blocks of V, the lanes of a vector, and the
+four gates of a block lie together, so that the kernels read weights as one linear stream::
+
+    layer:  weights [block][k][gate][V], k over inputs, then hidden units;  bias [block][gate][V]
+    head:   weights [block][k][V], k over hidden units;                     bias [block][V]
+
+Places behind the last unit hold 0 and stay 0: a cell with no weights gives h = 0, c = 0 and no
+gradient. Gradients lie like the weights, except the head's: [class][H padded].
+
+`plan` is an int64 (L + 1, 5) array: a row a layer, and one for the head, of the columns below.
+
+The second arena, `turned`, is for going backwards; it is made anew from the weights::
+
+    layer:  w_hh turned [block of hidden][4 H padded][V]; w_ih turned [block of inputs][4 H padded][V]
+    head:   [class][H padded]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streamrnn.core.types import I64, Floats
+from streamrnn.kernels.jit import kernel
+from streamrnn.kernels.params import Params
+from streamrnn.kernels.rnn.simd import VECTOR_BYTES, lanes
+
+#: Columns of `plan`: inputs, units (of the head: classes), units padded, and where in the arenas
+#: the weights, the bias and the turned weights begin.
+N_IN, N_UNITS, N_PADDED, W_AT, B_AT, T_AT = range(6)
+
+
+def padded(n: int, dtype: np.dtype[Any]) -> int:
+    """Return `n` rounded up to whole vectors."""
+    v = VECTOR_BYTES // dtype.itemsize
+    return -(-n // v) * v
+
+
+def make_plan(params: Params) -> tuple[I64, int, int]:
+    """Return the plan of a network, and the sizes of the two arenas."""
+    dtype = params.dtype
+    plan = np.zeros((len(params.layers) + 1, 6), np.int64)
+    at = turned_at = 0
+    n_in = params.n_inputs
+    for row, n_units in zip(plan, params.hidden_sizes, strict=False):
+        n_padded = padded(n_units, dtype)
+        bias_at = at + (n_in + n_units) * 4 * n_padded
+        row[:] = n_in, n_units, n_padded, at, bias_at, turned_at
+        at = bias_at + 4 * n_padded
+        turned_at += 4 * n_padded * (n_padded + padded(n_in, dtype))
+        n_in = n_units
+    n_classes = params.n_classes
+    c_padded, n_padded = padded(n_classes, dtype), padded(n_in, dtype)
+    bias_at = at + max(c_padded * n_in, n_classes * n_padded)
+    plan[-1] = n_in, n_classes, c_padded, at, bias_at, turned_at
+    return plan, bias_at + c_padded, turned_at + n_classes * n_padded
+
+
+@kernel
+def pack_layer(plan: I64, n: int, w_ih: Floats, w_hh: Floats, b: Floats, arena: Floats) -> None:
+    """Write the weights of layer `n` into `arena`."""
+    n_in, n_units, n_k = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_IN] + plan[n, N_UNITS]
+    v = lanes(arena)
+    for unit in range(n_units):
+        block, lane = unit // v, unit % v
+        for gate in range(4):
+            row = gate * n_units + unit
+            at = plan[n, W_AT] + (block * n_k * 4 + gate) * v + lane
+            for k in range(n_in):
+                arena[at + k * 4 * v] = w_ih[row, k]
+            at += n_in * 4 * v
+            for k in range(n_units):
+                arena[at + k * 4 * v] = w_hh[row, k]
+            arena[plan[n, B_AT] + (block * 4 + gate) * v + lane] = b[row]
+
+
+@kernel
+def unpack_layer(plan: I64, n: int, arena: Floats, w_ih: Floats, w_hh: Floats, b: Floats) -> None:
+    """Read the gradients of layer `n` from `arena`."""
+    n_in, n_units, n_k = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_IN] + plan[n, N_UNITS]
+    v = lanes(arena)
+    for unit in range(n_units):
+        block, lane = unit // v, unit % v
+        for gate in range(4):
+            row = gate * n_units + unit
+            at = plan[n, W_AT] + (block * n_k * 4 + gate) * v + lane
+            for k in range(n_in):
+                w_ih[row, k] = arena[at + k * 4 * v]
+            at += n_in * 4 * v
+            for k in range(n_units):
+                w_hh[row, k] = arena[at + k * 4 * v]
+            b[row] = arena[plan[n, B_AT] + (block * 4 + gate) * v + lane]
+
+
+@kernel
+def pack_head(plan: I64, w_out: Floats, b_out: Floats, arena: Floats) -> None:
+    """Write the head's weights into `arena`."""
+    n = plan.shape[0] - 1
+    v = lanes(arena)
+    for unit in range(plan[n, N_UNITS]):
+        at = plan[n, W_AT] + (unit // v) * plan[n, N_IN] * v + unit % v
+        for k in range(plan[n, N_IN]):
+            arena[at + k * v] = w_out[unit, k]
+        arena[plan[n, B_AT] + unit] = b_out[unit]
+
+
+@kernel
+def unpack_head(plan: I64, arena: Floats, w_out: Floats, b_out: Floats) -> None:
+    """Read the head's gradients from `arena`."""
+    n = plan.shape[0] - 1
+    n_padded = plan[n - 1, N_PADDED]
+    for unit in range(plan[n, N_UNITS]):
+        at = plan[n, W_AT] + unit * n_padded
+        for k in range(plan[n, N_IN]):
+            w_out[unit, k] = arena[at + k]
+        b_out[unit] = arena[plan[n, B_AT] + unit]
+
+
+@kernel
+def turn(plan: I64, arena: Floats, turned: Floats) -> None:
+    """Write every layer's and the head's weights, turned, into `turned`."""
+    v = lanes(arena)
+    last = plan.shape[0] - 1
+    for n in range(last):
+        n_in, n_units, n_padded = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_PADDED]
+        n_k, g = n_in + n_units, 4 * n_padded
+        hidden_at = plan[n, T_AT]
+        inputs_at = hidden_at + n_padded * g
+        for block in range(n_padded // v):
+            for k in range(n_k):
+                unit = k if k < n_in else k - n_in
+                to = inputs_at if k < n_in else hidden_at
+                to += ((unit // v) * g + block * 4 * v) * v + unit % v
+                at = plan[n, W_AT] + (block * n_k + k) * 4 * v
+                for j in range(4 * v):
+                    turned[to + j * v] = arena[at + j]
+    n_padded = plan[last - 1, N_PADDED]
+    for unit in range(plan[last, N_UNITS]):
+        at = plan[last, W_AT] + (unit // v) * plan[last, N_IN] * v + unit % v
+        for k in range(plan[last, N_IN]):
+            turned[plan[last, T_AT] + unit * n_padded + k] = arena[at + k * v]
+
+
+@kernel
+def layer_at(plan: I64, n: int, n_rows: int, room: int, keep: bool) -> int:
+    """Return where layer `n` begins in the buffer of a slice of R rows with room for T steps.
+
+    A layer holds h [T + 1][R][H padded], then c of the same form (the start state comes first),
+    then, if `keep`, the gates [T][R][block][gate][V]. Behind the last layer stand, if `keep`, the
+    inputs [T][R][I]; so ``n = L`` gives where these begin, ``n = L + 1`` the size of the buffer.
+    """
+    at = 0
+    for below in range(min(n, plan.shape[0] - 1)):
+        per_step = n_rows * plan[below, N_PADDED]
+        at += (room + 1) * per_step * 2
+        if keep:
+            at += room * per_step * 4
+    if keep and n >= plan.shape[0]:
+        at += room * n_rows * plan[0, N_IN]
+    return at

@@ -1,0 +1,234 @@
+"""A vector of floats as one Numba value, so that sums stay in registers.
+
+Code over these values is written once for float32 and float64 and for any instruction set: LLVM
+splits a vector that is wider than the machine's. The number of lanes never changes a result,
+because each lane does what a scalar would do.
+
+All functions here are intrinsics: they can be called in kernels only. `a` is always a 1-D
+C-contiguous array of floats, `at` an index into it; nothing checks bounds.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, cast
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+_I32 = ir.IntType(32)
+
+
+def _vector_bytes() -> int:
+    """Return the width of the widest vector registers of this machine, in bytes."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64
+    return 32 if features.get("avx2") else 16
+
+
+#: Bytes in one vector.
+VECTOR_BYTES = _vector_bytes()
+
+
+class Vector(types.Type):
+    """The Numba type of `lanes` floats of type `element`."""
+
+    def __init__(self, element: Any) -> None:
+        self.element = element
+        self.lanes = 8 * VECTOR_BYTES // element.bitwidth
+        super().__init__(name=f"vector({self.lanes} x {element})")
+
+
+VECTORS = {element: Vector(element) for element in (types.float32, types.float64)}
+
+
+def _ir_element(element: Any) -> Any:
+    return ir.FloatType() if element.bitwidth == 32 else ir.DoubleType()
+
+
+def _ir_type(kind: Any) -> Any:
+    """Return the LLVM type of a float or a vector."""
+    if isinstance(kind, Vector):
+        return ir.VectorType(_ir_element(kind.element), kind.lanes)
+    return _ir_element(kind)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Vector) -> None:
+        super().__init__(manager, kind, _ir_type(kind))
+
+
+def element_of(kind: Any) -> Any:
+    """Return the float type of a float or a vector type."""
+    return kind.element if isinstance(kind, Vector) else kind
+
+
+def _is_floats(array: Any) -> bool:
+    return isinstance(array, types.Array) and array.ndim == 1 and array.dtype in VECTORS
+
+
+def _pointer(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+    data = context.make_array(signature_.args[0])(context, builder, arguments[0]).data
+    return builder.gep(data, [arguments[1]])
+
+
+def _splat(builder: Any, value: Any, kind: Any) -> Any:
+    if not isinstance(kind, Vector):
+        return value
+    blank = ir.Constant(_ir_type(kind), ir.Undefined)
+    one = builder.insert_element(blank, value, _I32(0))
+    return builder.shuffle_vector(one, blank, ir.Constant(ir.VectorType(_I32, kind.lanes), None))
+
+
+@intrinsic
+def lanes(typing_context: Any, a: Any) -> Any:
+    """Return how many elements of `a` make one vector; a constant to the compiler."""
+    if not _is_floats(a):
+        return None
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return context.get_constant(types.intp, VECTORS[a.dtype].lanes)
+
+    return types.intp(a), codegen
+
+
+@intrinsic
+def load(typing_context: Any, a: Any, at: Any) -> Any:
+    """Return the vector that starts at ``a[at]``."""
+    if not _is_floats(a):
+        return None
+    kind = VECTORS[a.dtype]
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        at_vector = builder.bitcast(
+            _pointer(context, builder, signature_, arguments), _ir_type(kind).as_pointer()
+        )
+        value = builder.load(at_vector)
+        value.align = a.dtype.bitwidth // 8
+        return value
+
+    return kind(a, types.intp), codegen
+
+
+@intrinsic
+def store(typing_context: Any, a: Any, at: Any, value: Any) -> Any:
+    """Write a vector to ``a[at]`` and the elements behind it."""
+    if not _is_floats(a) or value != VECTORS[a.dtype]:
+        return None
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        at_vector = builder.bitcast(
+            _pointer(context, builder, signature_, arguments), _ir_type(value).as_pointer()
+        )
+        builder.store(arguments[2], at_vector).align = a.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, value), codegen
+
+
+@intrinsic
+def broadcast(typing_context: Any, a: Any, at: Any) -> Any:
+    """Return a vector with ``a[at]`` in every lane."""
+    if not _is_floats(a):
+        return None
+    kind = VECTORS[a.dtype]
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return _splat(builder, builder.load(_pointer(context, builder, signature_, arguments)), kind)
+
+    return kind(a, types.intp), codegen
+
+
+@intrinsic
+def zeros(typing_context: Any, a: Any) -> Any:
+    """Return a vector of zeros of the dtype of array `a`."""
+    if not _is_floats(a):
+        return None
+    kind = VECTORS[a.dtype]
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return ir.Constant(_ir_type(kind), None)
+
+    return kind(a), codegen
+
+
+@intrinsic
+def like(typing_context: Any, pattern: Any, value: Any) -> Any:
+    """Return the number `value` in the type of `pattern`, a float or a vector."""
+    element = element_of(pattern)
+    if element not in VECTORS or not isinstance(value, types.Number):
+        return None
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        number = context.cast(builder, arguments[1], signature_.args[1], element)
+        return _splat(builder, number, pattern)
+
+    return pattern(pattern, value), codegen
+
+
+@intrinsic
+def clamp(typing_context: Any, x: Any, low: Any, high: Any) -> Any:
+    """Return `x` held between `low` and `high`; NaN stays NaN."""
+    if element_of(x) not in VECTORS or not (x == low == high):
+        return None
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        value, bottom, top = arguments
+        value = builder.select(builder.fcmp_ordered(">", value, top), top, value)
+        return builder.select(builder.fcmp_ordered("<", value, bottom), bottom, value)
+
+    return x(x, low, high), codegen
+
+
+@intrinsic
+def power_of_two(typing_context: Any, shifted: Any) -> Any:
+    """Return ``2 ** n`` where `shifted` is ``n + 1.5 * 2 ** m``, m the bits of the mantissa.
+
+    In that sum n stands in the lowest bits; they are moved into the place of the exponent. Unlike a
+    conversion to an integer this is defined for NaN: it gives some float.
+    """
+    element = element_of(shifted)
+    if element not in VECTORS:
+        return None
+    mantissa, bias = (23, 127) if element.bitwidth == 32 else (52, 1023)
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        word = ir.IntType(element.bitwidth)
+        kind = ir.VectorType(word, shifted.lanes) if isinstance(shifted, Vector) else word
+
+        def constant(n: int) -> Any:
+            return ir.Constant(kind, [n] * shifted.lanes if isinstance(shifted, Vector) else n)
+
+        bits = builder.bitcast(arguments[0], kind)
+        exponent = builder.add(builder.shl(bits, constant(mantissa)), constant(bias << mantissa))
+        return builder.bitcast(exponent, _ir_type(shifted))
+
+    return shifted(shifted), codegen
+
+
+def _define_operator(function: Callable[..., Any], instruction: str) -> None:
+    """Give vectors one of Python's operators."""
+
+    class Template(ConcreteTemplate):  # type: ignore[misc]
+        cases = [signature(kind, kind, kind) for kind in VECTORS.values()]  # noqa: RUF012
+
+    cast(Any, infer_global(function))(Template)
+
+    def lower(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return getattr(builder, instruction)(*arguments)
+
+    for kind in VECTORS.values():
+        lower_builtin(function, kind, kind)(lower)
+
+
+_define_operator(operator.add, "fadd")
+_define_operator(operator.sub, "fsub")
+_define_operator(operator.mul, "fmul")
+_define_operator(operator.truediv, "fdiv")
+
