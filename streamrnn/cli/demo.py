@@ -1,4 +1,4 @@
-"""``streamrnn demo``: the whole job, by the public commands alone; each is printed before it runs."""
+"""``streamrnn demo``: the whole job, by public commands alone; each is printed before it runs."""
 
 from __future__ import annotations
 
