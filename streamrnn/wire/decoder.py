@@ -7,7 +7,6 @@ import numpy as np
 from streamrnn.core.errors import WireError
 from streamrnn.core.types import Counters, Frames
 from streamrnn.kernels.codec import packets
-from streamrnn.kernels.codec.memory import SLACK
 from streamrnn.wire.control import Control
 from streamrnn.wire.packet import (
     MAX_DECODED,
@@ -32,13 +31,10 @@ class WireDecoder:
     """
 
     def __init__(self) -> None:
-        packets.prepare()
+        self._columns = packets.PacketColumns(PIECE_BYTES, MAX_DECODED, MAX_ENCODED, MAX_T_US)
+        self._state = self._columns.state
+        self._input = self._columns.input.data
         self._counters = Counters()
-        self._state = np.zeros(packets.STATE_SLOTS, np.int64)
-        self._input = np.zeros(PIECE_BYTES + SLACK, np.uint8)
-        self._carry = np.zeros(MAX_ENCODED + SLACK, np.uint8)
-        self._packet = np.zeros(MAX_ENCODED + SLACK, np.uint8)
-        self._input_bytes = self._input.data
         self._control = Control()
         self._n_bytes = 0
         self._blocks: list[Frames] = []
@@ -58,6 +54,11 @@ class WireDecoder:
         c.n_oversize = int(state[packets.N_OVERSIZE])
         c.n_bad_content = int(state[packets.N_BAD_CONTENT])
         return c
+
+    @property
+    def n_checked(self) -> int:
+        """Packets whose checksum was right, whatever they held."""
+        return int(self._state[packets.N_PACKETS] + self._state[packets.N_BAD_CONTENT])
 
     def reset(self) -> None:
         """Forget the stream: schema, sequence and unfinished packet. Counters go on."""
@@ -87,13 +88,13 @@ class WireDecoder:
         """
         n = len(data)
         if n <= PIECE_BYTES and not isinstance(data, memoryview):
-            self._input_bytes[:n] = data
+            self._input[:n] = data
             return self._decode(n, [])
         view = memoryview(data).cast("B")
         items: list[WireItem] = []
         for start in range(0, len(view), PIECE_BYTES):
             piece = view[start : start + PIECE_BYTES]
-            self._input_bytes[: len(piece)] = piece
+            self._input[: len(piece)] = piece
             self._decode(len(piece), items, is_last=start + PIECE_BYTES >= len(view))
         return items
 
@@ -102,20 +103,7 @@ class WireDecoder:
         state = self._state
         state[packets.POSITION] = 0
         while True:
-            todo = packets.decode_packets(
-                self._input,
-                n,
-                MAX_DECODED,
-                MAX_T_US,
-                state,
-                self._carry,
-                self._packet,
-                self._groups,
-                self._factors,
-                self._offsets_us,
-                self._x,
-                self._seq_t_us,
-            )
+            todo = self._columns.decode(n)
             if todo & packets.HAS_PACKET:
                 self._take_packet(items)
             elif todo & packets.IS_FULL:
@@ -129,7 +117,7 @@ class WireDecoder:
     def _take_packet(self, items: list[WireItem]) -> None:
         """Act on the packet that the kernel handed up."""
         state = self._state
-        packet = self._packet[: int(state[packets.PACKET_BYTES])].tobytes()
+        packet = self._columns.packet[: int(state[packets.PACKET_BYTES])].tobytes()
         try:
             outcome = self._control.take(packet, int(state[packets.EXPECTED]))
         except WireError:
@@ -154,9 +142,9 @@ class WireDecoder:
         if n == 0:
             return
         n_channels = int(state[packets.N_CHANNELS])
-        x = self._x[: n * n_channels].copy().reshape(n, n_channels)
-        seq_t_us = self._seq_t_us[:, :n].copy()
-        self._blocks.append(Frames(x, seq_t_us[0], seq_t_us[1]))
+        columns = self._columns
+        x = columns.x[: n * n_channels].copy().reshape(n, n_channels)
+        self._blocks.append(Frames(x, columns.seq[:n].copy(), columns.t_us[:n].copy()))
         state[packets.ROWS] = 0
 
     def _flush(self, items: list[WireItem]) -> None:
@@ -168,21 +156,16 @@ class WireDecoder:
 
     def _set_layout(self) -> None:
         """Lay the columns out for the schema in force."""
-        state, hello = self._state, self._control.hello
-        groups = hello.groups if hello else ()
-        state[packets.SCHEMA_ID] = hello.schema_id if hello else -1
-        state[packets.FRAME_BYTES] = hello.frame_bytes if hello else 1
-        state[packets.N_CHANNELS] = n_channels = hello.n_channels if hello else 1
-        state[packets.N_GROUPS] = len(groups)
-        self._groups = np.array(
-            [(group.dtype == "f32", len(group.names)) for group in groups], np.int64
-        ).reshape(len(groups), 2)
-        self._factors = np.array(
-            [(group.scale, group.offset) for group in groups], np.float32
-        ).reshape(len(groups), 2)
-        max_frames = hello.max_frames if hello else 0
-        rate_hz = hello.rate_hz if hello else 1.0
-        self._offsets_us = frame_time_us(0, np.arange(max_frames), rate_hz)
-        n_rows = max(max_frames, min(MAX_ROWS, COLUMN_BYTES // (4 * n_channels)))
-        self._x = np.zeros(n_rows * n_channels, np.float32)
-        self._seq_t_us = np.zeros((2, n_rows), np.int64)
+        hello = self._control.hello
+        if hello is None:
+            self._columns.clear_layout()
+            return
+        kinds = [(group.dtype == "f32", len(group.names)) for group in hello.groups]
+        factors = [(group.scale, group.offset) for group in hello.groups]
+        self._columns.set_layout(
+            hello.schema_id,
+            np.array(kinds, np.int64),
+            np.array(factors, np.float32),
+            frame_time_us(0, np.arange(hello.max_frames), hello.rate_hz),
+            max(hello.max_frames, min(MAX_ROWS, COLUMN_BYTES // (4 * hello.n_channels))),
+        )

@@ -1,7 +1,7 @@
 """The oracle: a decoder so plain that nobody doubts it.
 
-It splits at delimiters, undoes COBS byte by byte, asks zlib for the checksum and looks at one frame
-at a time. `streamrnn.wire.decoder` must give the same items; a device that only reads a few commands
+It splits at delimiters, undoes COBS run by run, asks zlib for the checksum, and looks at one frame
+a time. `streamrnn.wire.decoder` must give the same items; a device that only reads a few commands
 may just as well use this one, which compiles nothing.
 """
 

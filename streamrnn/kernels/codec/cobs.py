@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from streamrnn.core.types import U8
-from streamrnn.kernels.codec.memory import copy32, load_u8, lowest_bit, zeros32
+import numpy as np
+
+from streamrnn.kernels.codec.memory import (
+    Address,
+    copy32,
+    load_u8,
+    lowest_bit,
+    matches32,
+    store_u8,
+)
 from streamrnn.kernels.jit import kernel
 
 
 @kernel
-def find_zero(data: U8, start: int, stop: int) -> int:
+def find_zero(data: Address, start: int, stop: int) -> int:
     """Return the index of the first 0 in ``data[start:stop]``, or `stop`.
 
     Up to `memory.SLACK` bytes behind `stop` are read, and do not matter.
     """
     i = start
     while i < stop:
-        mask = zeros32(data, i)
+        mask = matches32(data, i, np.uint8(0))
         if mask != 0:
             found: int = i + lowest_bit(mask)
             return min(found, stop)
@@ -24,17 +32,16 @@ def find_zero(data: U8, start: int, stop: int) -> int:
 
 
 @kernel
-def cobs_decode(source: U8, start: int, stop: int, target: U8) -> int:
+def cobs_decode(source: Address, start: int, stop: int, target: Address) -> int:
     """Decode one packet.
 
     Parameters
     ----------
-    source : uint8
+    source, start, stop : int
         ``source[start:stop]`` is the packet without its delimiter and holds no 0; up to
         `memory.SLACK` bytes behind it are read, and do not matter.
-    start, stop : int
-    target : uint8 (>= stop - start + memory.SLACK,)
-        Overwritten.
+    target : int
+        Address of ``stop - start + memory.SLACK`` bytes; overwritten.
 
     Returns
     -------
@@ -57,6 +64,6 @@ def cobs_decode(source: U8, start: int, stop: int, target: U8) -> int:
             copied += 32
         i += code
         n += code - 1
-        target[n] = 0
+        store_u8(target, n, np.uint8(0))
         n += code < 255
     return n - (code < 255)

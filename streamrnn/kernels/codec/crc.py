@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamrnn.core.types import U8
-from streamrnn.kernels.codec.memory import load_u8, load_u64
+from streamrnn.kernels.codec.memory import Address, load_u8, load_u64
 from streamrnn.kernels.jit import kernel
 
 
@@ -26,18 +25,8 @@ TABLES = _tables()
 
 
 @kernel
-def crc32(data: U8, n: int) -> np.uint32:
-    """Return the CRC-32 of ``data[:n]``.
-
-    Parameters
-    ----------
-    data : uint8 (>= n,)
-    n : int
-
-    Returns
-    -------
-    uint32
-    """
+def crc32(data: Address, n: int) -> np.uint32:
+    """Return the CRC-32 of `n` bytes."""
     low = np.uint64(255)
     crc = np.uint32(0xFFFFFFFF)
     i = 0

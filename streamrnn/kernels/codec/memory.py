@@ -1,102 +1,146 @@
-"""Loads, stores and searches that a plain loop cannot say: unaligned words and 32 bytes at once.
+"""Memory by address: loads, stores and searches for the codec kernels.
 
-None of them checks a bound: callers keep `SLACK` readable (and, for `copy32`, writable) bytes
-behind the last one that they mean. Words are read in the machine's order; all supported ones are
+Between kernels an array costs two atomic reference counts a call, which is more than a small packet
+takes to decode, and its indices are checked for being negative. So the codec kernels pass plain
+addresses; the classes in `packets` and `text` own the arrays behind them and keep them alive.
+
+Nothing here checks a bound: callers keep `SLACK` bytes that may be touched behind the last one that
+they mean. Words may be unaligned and are in the machine's order; all supported ones are
 little-endian, as the wire is.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
+import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as _numba_intrinsic
 
+from streamrnn.kernels.jit import kernel
+
+#: Where an array's data starts.
+Address: TypeAlias = int
 #: Bytes that may be touched behind the end of what is meant.
 SLACK = 32
 
 #: Numba's own annotations describe the compiled call wrongly.
 intrinsic = cast(Any, _numba_intrinsic)
 
-_BYTES32 = ir.VectorType(ir.IntType(8), 32)
+_I8 = ir.IntType(8)
+_BYTES32 = ir.VectorType(_I8, 32)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, element: Any) -> Any:
-    """Return a pointer to `element` at byte `index` of a uint8 array."""
-    data = context.make_array(kind)(context, builder, value=array).data
-    at = builder.gep(builder.bitcast(data, ir.IntType(8).as_pointer()), [index])
-    return builder.bitcast(at, element.as_pointer())
+def address_of(a: npt.NDArray[Any]) -> Address:
+    """Return where the data of `a` starts; the caller keeps `a` alive."""
+    if not (a.flags.c_contiguous and a.flags.writeable and a.flags.aligned):
+        raise ValueError("a kernel's array must be C-contiguous and writable")
+    return int(a.ctypes.data)
 
 
-def _is_bytes(kind: Any) -> bool:
-    return isinstance(kind, types.Array) and kind.dtype == types.uint8 and kind.ndim == 1
+def _pointer(builder: Any, base: Any, index: Any, element: Any) -> Any:
+    """Return a pointer to `element` at byte `index` behind the address `base`."""
+    start = builder.inttoptr(base, _I8.as_pointer())
+    return builder.bitcast(builder.gep(start, [index]), element.as_pointer())
 
 
 def _loader(result: Any, element: Any) -> Any:
-    """Return an intrinsic ``(bytes, index) -> result`` that reads `element` unaligned."""
+    """Return an intrinsic ``(base, byte_index) -> result``."""
 
-    def load(typing_context: Any, a: Any, i: Any) -> Any:
-        if not _is_bytes(a):
-            return None
-
+    def load(typing_context: Any, base: Any, i: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            array, index = arguments
-            at = _pointer(context, builder, signature.args[0], array, index, element)
-            return builder.load(at, align=1)
+            start, index = arguments
+            return builder.load(_pointer(builder, start, index, element), align=1)
 
-        return result(a, types.int64), codegen
+        return result(types.int64, types.int64), codegen
 
     return intrinsic(load)
 
 
-load_u8 = _loader(types.uint8, ir.IntType(8))
+def _storer(value_type: Any, element: Any) -> Any:
+    """Return an intrinsic ``(base, byte_index, value)``."""
+
+    def store(typing_context: Any, base: Any, i: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            start, index, what = arguments
+            builder.store(what, _pointer(builder, start, index, element), align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, value_type), codegen
+
+    return intrinsic(store)
+
+
+load_u8 = _loader(types.uint8, _I8)
 load_i16 = _loader(types.int16, ir.IntType(16))
 load_u32 = _loader(types.uint32, ir.IntType(32))
 load_u64 = _loader(types.uint64, ir.IntType(64))
+load_i64 = _loader(types.int64, ir.IntType(64))
 load_f32 = _loader(types.float32, ir.FloatType())
+store_u8 = _storer(types.uint8, _I8)
+store_i64 = _storer(types.int64, ir.IntType(64))
+store_f32 = _storer(types.float32, ir.FloatType())
 
 
-def _zeros32(typing_context: Any, a: Any, i: Any) -> Any:
-    if not _is_bytes(a):
-        return None
-
+def _matches32(typing_context: Any, base: Any, i: Any, value: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index = arguments
-        at = _pointer(context, builder, signature.args[0], array, index, _BYTES32)
-        none = ir.Constant(_BYTES32, None)
-        is_zero = builder.icmp_unsigned("==", builder.load(at, align=1), none)
-        return builder.bitcast(is_zero, ir.IntType(32))
+        start, index, byte = arguments
+        loaded = builder.load(_pointer(builder, start, index, _BYTES32), align=1)
+        nothing = ir.Constant(_BYTES32, ir.Undefined)
+        one = builder.insert_element(nothing, byte, ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 32), None)
+        wanted = builder.shuffle_vector(one, nothing, lanes)
+        return builder.bitcast(builder.icmp_unsigned("==", loaded, wanted), ir.IntType(32))
 
-    return types.uint32(a, types.int64), codegen
+    return types.uint32(types.int64, types.int64, types.uint8), codegen
 
 
 def _copy32(typing_context: Any, target: Any, i: Any, source: Any, j: Any) -> Any:
-    if not _is_bytes(target) or not _is_bytes(source):
-        return None
-
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         into, i_, out_of, j_ = arguments
-        source_at = _pointer(context, builder, signature.args[2], out_of, j_, _BYTES32)
-        target_at = _pointer(context, builder, signature.args[0], into, i_, _BYTES32)
-        builder.store(builder.load(source_at, align=1), target_at, align=1)
+        loaded = builder.load(_pointer(builder, out_of, j_, _BYTES32), align=1)
+        builder.store(loaded, _pointer(builder, into, i_, _BYTES32), align=1)
         return context.get_dummy_value()
 
-    return types.void(target, types.int64, source, types.int64), codegen
+    return types.void(types.int64, types.int64, types.int64, types.int64), codegen
 
 
 def _lowest_bit(typing_context: Any, mask: Any) -> Any:
+    if mask not in (types.uint32, types.uint64):
+        return None
+
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         index = builder.cttz(arguments[0], cgutils.true_bit)
-        return builder.zext(index, ir.IntType(64))
+        return index if mask == types.uint64 else builder.zext(index, ir.IntType(64))
 
-    return types.int64(types.uint32), codegen
+    return types.int64(mask), codegen
 
 
-#: ``zeros32(a, i)``: a uint32 whose bit b is set where ``a[i + b] == 0``.
-zeros32 = intrinsic(_zeros32)
-#: ``copy32(target, i, source, j)``: copy ``source[j : j + 32]`` to ``target[i : i + 32]``.
+#: ``matches32(base, i, byte)``: a uint32 whose bit b is set where byte i + b equals `byte`.
+matches32 = intrinsic(_matches32)
+#: ``copy32(target, i, source, j)``: copy 32 bytes from `source` + j to `target` + i.
 copy32 = intrinsic(_copy32)
-#: ``lowest_bit(mask)``: index of the lowest set bit of a uint32 that is not 0, as int64.
+#: ``lowest_bit(mask)``: index of the lowest set bit of a uint32 or uint64 that is not 0, as int64.
 lowest_bit = intrinsic(_lowest_bit)
+
+
+@kernel
+def get(state: Address, slot: int) -> int:
+    """Return one int64 of an array of them."""
+    value: int = load_i64(state, 8 * slot)
+    return value
+
+
+@kernel
+def put(state: Address, slot: int, value: int) -> None:
+    """Set one int64 of an array of them."""
+    store_i64(state, 8 * slot, np.int64(value))
+
+
+@kernel
+def add(state: Address, slot: int, n: int) -> None:
+    """Add to one int64 of an array of them."""
+    store_i64(state, 8 * slot, load_i64(state, 8 * slot) + np.int64(n))

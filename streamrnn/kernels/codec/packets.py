@@ -16,52 +16,72 @@ from streamrnn.kernels.codec.cobs import cobs_decode, find_zero
 from streamrnn.kernels.codec.crc import crc32
 from streamrnn.kernels.codec.memory import (
     SLACK,
+    Address,
+    add,
+    address_of,
     copy32,
+    get,
     load_f32,
     load_i16,
     load_u8,
     load_u32,
     load_u64,
+    put,
+    store_f32,
 )
-from streamrnn.kernels.jit import array, kernel, scalar, specialise
+from streamrnn.kernels.jit import kernel, scalar, specialise
 
 HEADER_BYTES = 16
 TRAILER_BYTES = 4
+VERSION = 1
 
-# Slots of `state`. The sequence and the layout are the caller's to set.
+# Slots of the state. The sequence is the caller's to set ...
 EXPECTED = 0  # index of the next frame, unwrapped
 LAST_T_US = 1  # time of the last frame
+# ... the layout is set by `PacketColumns.set_layout` ...
 SCHEMA_ID = 2  # of the DATA packets to take; -1: none
 FRAME_BYTES = 3  # of one frame in a payload
 N_CHANNELS = 4
 N_GROUPS = 5
-# These belong to the kernel.
-POSITION = 6  # where to read on
-ROWS = 7  # frames in the columns; the caller takes them and writes 0
-PACKET_BYTES = 8  # of the packet that is handed up, without its checksum
-CARRIED = 9  # bytes of an unfinished packet
-DISCARDING = 10  # 1: inside an oversized packet
-N_PACKETS = 11
-N_FRAMES = 12
-N_LOST = 13
-N_DUPLICATE = 14
-N_BAD_CRC = 15
-N_BAD_FRAMING = 16
-N_OVERSIZE = 17
-N_BAD_CONTENT = 18
-STATE_SLOTS = 19
+MAX_ROWS = 6
+# ... and the rest belongs to the kernel.
+POSITION = 7  # where to read on
+ROWS = 8  # frames in the columns; the caller takes them and writes 0
+PACKET_BYTES = 9  # of the packet that is handed up, without its checksum
+CARRIED = 10  # bytes of an unfinished packet
+DISCARDING = 11  # 1: inside an oversized packet
+N_PACKETS = 12
+N_FRAMES = 13
+N_LOST = 14
+N_DUPLICATE = 15
+N_BAD_CRC = 16
+N_BAD_FRAMING = 17
+N_OVERSIZE = 18
+N_BAD_CONTENT = 19
+MAX_ENCODED = 20
+MAX_DECODED = 21
+MAX_T_US = 22
+# Addresses of the arrays of `PacketColumns`.
+INPUT = 23
+CARRY = 24
+PACKET = 25
+GROUPS = 26
+FACTORS = 27
+OFFSETS = 28
+X = 29
+SEQ = 30
+T_US = 31
+STATE_SLOTS = 32
 
 # Bits of the result.
 HAS_ROWS = 1
 HAS_PACKET = 2
 IS_FULL = 4
 
-# Columns of `groups`.
-GROUP_IS_FLOAT = 0
-GROUP_CHANNELS = 1
-
+_DATA = 2
 _WRAP = 1 << 32
 _HALF = 1 << 31
+_HUGE = np.finfo(np.float32).max
 
 
 @kernel
@@ -75,227 +95,267 @@ def scale_sample(raw: Any, scale: np.float32, offset: np.float32) -> np.float32:
 
 
 @kernel
-def _scale_frames(
-    packet: U8, start: int, n_frames: int, groups: I64, factors: F32, n_groups: int, x: F32, to: int
+def _scale_floats(
+    packet: Address, at: int, n: int, scale: np.float32, offset: np.float32, x: Address
 ) -> bool:
-    """Write frames to ``x[to:]``; return False if a value is not finite."""
-    huge = np.float32(np.finfo(np.float32).max)
-    n_passes = n_frames
-    if n_groups == 1:
-        n_passes = 1  # one group: all frames are one run, which vectorises
+    """Write n float32 samples to `x`; return False if one is not finite."""
     is_finite: Any = True
-    at = start
-    for _ in range(n_passes):
-        for g in range(n_groups):
-            scale = factors[g, 0]
-            offset = factors[g, 1]
-            n = groups[g, GROUP_CHANNELS]
-            if n_groups == 1:
-                n *= n_frames
-            if groups[g, GROUP_IS_FLOAT]:
-                for c in range(n):
-                    value = scale_sample(load_f32(packet, at + 4 * c), scale, offset)
-                    x[to + c] = value
-                    is_finite &= abs(value) <= huge
-                at += 4 * n
-            else:
-                for c in range(n):
-                    value = scale_sample(load_i16(packet, at + 2 * c), scale, offset)
-                    x[to + c] = value
-                    is_finite &= abs(value) <= huge
-                at += 2 * n
-            to += n
+    for c in range(n):
+        value = scale_sample(load_f32(packet, at + 4 * c), scale, offset)
+        store_f32(x, 4 * c, value)
+        is_finite &= abs(value) <= _HUGE
     return bool(is_finite)
 
 
 @kernel
-def _take_data(
-    packet: U8,
-    n_bytes: int,
-    state: I64,
-    groups: I64,
-    factors: F32,
-    offsets_us: I64,
-    max_t_us: int,
-    x: F32,
-    seq_t_us: I64,
+def _scale_integers(
+    packet: Address, at: int, n: int, scale: np.float32, offset: np.float32, x: Address
 ) -> bool:
+    """Write n int16 samples to `x`; return False if one is not finite."""
+    is_finite: Any = True
+    for c in range(n):
+        value = scale_sample(load_i16(packet, at + 2 * c), scale, offset)
+        store_f32(x, 4 * c, value)
+        is_finite &= abs(value) <= _HUGE
+    return bool(is_finite)
+
+
+@kernel
+def _scale_frames(state: Address, at: int, n_frames: int, x: Address) -> bool:
+    """Write the frames at byte `at` of the packet to `x`; return False if one is not finite."""
+    packet, groups, factors = get(state, PACKET), get(state, GROUPS), get(state, FACTORS)
+    n_groups = get(state, N_GROUPS)
+    n_together = 1
+    if n_groups == 1:
+        n_together = n_frames  # one group: all frames are one run, which vectorises
+    is_finite = True
+    for _ in range(n_frames // n_together):
+        for g in range(n_groups):
+            n = n_together * get(groups, 2 * g + 1)
+            scale, offset = load_f32(factors, 8 * g), load_f32(factors, 8 * g + 4)
+            if get(groups, 2 * g):
+                is_finite &= _scale_floats(packet, at, n, scale, offset, x)
+                at += 4 * n
+            else:
+                is_finite &= _scale_integers(packet, at, n, scale, offset, x)
+                at += 2 * n
+            x += 4 * n
+    return is_finite
+
+
+@kernel
+def _take_data(state: Address, n_bytes: int) -> bool:
     """Append the new frames of a DATA packet to the columns; return False if they have no room."""
-    frame_bytes = state[FRAME_BYTES]
-    payload_bytes = n_bytes - HEADER_BYTES
+    packet = get(state, PACKET)
+    frame_bytes = get(state, FRAME_BYTES)
+    n_frames = (n_bytes - HEADER_BYTES) // frame_bytes
     t_us = load_u64(packet, 8)
     if (
-        np.int64(load_u8(packet, 3)) != state[SCHEMA_ID]
-        or payload_bytes == 0
-        or payload_bytes % frame_bytes != 0
-        or t_us > np.uint64(max_t_us)
+        int(load_u8(packet, 3)) != get(state, SCHEMA_ID)
+        or n_frames == 0
+        or n_bytes != HEADER_BYTES + n_frames * frame_bytes
+        or t_us > np.uint64(get(state, MAX_T_US))
     ):
-        state[N_BAD_CONTENT] += 1
+        add(state, N_BAD_CONTENT, 1)
         return True
-    n_frames = payload_bytes // frame_bytes
-    expected = state[EXPECTED]
-    ahead = (np.int64(load_u32(packet, 4)) - expected) & (_WRAP - 1)
-    n_old = 0
+    expected = get(state, EXPECTED)
+    ahead = (int(load_u32(packet, 4)) - expected) & (_WRAP - 1)
     if ahead >= _HALF:
-        n_old = min(n_frames, _WRAP - ahead)
-        ahead = ahead - _WRAP
+        ahead -= _WRAP
+    n_old = min(n_frames, max(0, -ahead))
     n_new = n_frames - n_old
-    row = state[ROWS]
-    if row + n_new > seq_t_us.shape[1]:
+    row = get(state, ROWS)
+    if row + n_new > get(state, MAX_ROWS):
         return False
-    if not _scale_frames(
-        packet,
-        HEADER_BYTES + n_old * frame_bytes,
-        n_new,
-        groups,
-        factors,
-        state[N_GROUPS],
-        x,
-        row * state[N_CHANNELS],
-    ):
-        state[N_BAD_CONTENT] += 1
-        return True
-    state[N_PACKETS] += 1
-    state[N_DUPLICATE] += n_old
-    if n_new == 0:
-        return True
-    first = expected + ahead
-    last_t_us = state[LAST_T_US]
-    for j in range(n_old, n_frames):
-        last_t_us = max(last_t_us, np.int64(t_us) + offsets_us[j])
-        seq_t_us[0, row] = first + j
-        seq_t_us[1, row] = last_t_us
-        row += 1
-    state[LAST_T_US] = last_t_us
-    state[EXPECTED] = first + n_frames
-    state[N_LOST] += max(ahead, 0)
-    state[N_FRAMES] += n_new
-    state[ROWS] = row
+    if n_new > 0:
+        x = get(state, X) + 4 * row * get(state, N_CHANNELS)
+        if not _scale_frames(state, HEADER_BYTES + n_old * frame_bytes, n_new, x):
+            add(state, N_BAD_CONTENT, 1)
+            return True
+        first = expected + ahead
+        seqs, times, offsets = get(state, SEQ), get(state, T_US), get(state, OFFSETS)
+        last_t_us: Any = get(state, LAST_T_US)
+        for j in range(n_old, n_frames):
+            last_t_us = max(last_t_us, np.int64(t_us) + get(offsets, j))
+            put(seqs, row, first + j)
+            put(times, row, last_t_us)
+            row += 1
+        put(state, ROWS, row)
+        put(state, LAST_T_US, last_t_us)
+        put(state, EXPECTED, first + n_frames)
+        add(state, N_LOST, max(ahead, 0))
+        add(state, N_FRAMES, n_new)
+    add(state, N_PACKETS, 1)
+    add(state, N_DUPLICATE, n_old)
     return True
 
 
 @kernel
-def decode_packets(
-    data: U8,
-    n: int,
-    max_decoded: int,
-    max_t_us: int,
-    state: I64,
-    carry: U8,
-    packet: U8,
-    groups: I64,
-    factors: F32,
-    offsets_us: I64,
-    x: F32,
-    seq_t_us: I64,
-) -> int:
-    """Decode ``data[state[POSITION] : n]``, up to the end or to something for the caller to do.
+def _take_packet(state: Address, source: Address, start: int, stop: int) -> int:
+    """Decode one encoded packet; return HAS_PACKET, IS_FULL (it was not taken), or 0."""
+    packet = get(state, PACKET)
+    n_bytes = cobs_decode(source, start, stop, packet)
+    if n_bytes < HEADER_BYTES + TRAILER_BYTES:
+        add(state, N_BAD_FRAMING, 1)
+        return 0
+    if n_bytes > get(state, MAX_DECODED):
+        add(state, N_OVERSIZE, 1)
+        return 0
+    n_bytes -= TRAILER_BYTES
+    if crc32(packet, n_bytes) != load_u32(packet, n_bytes):
+        add(state, N_BAD_CRC, 1)
+        return 0
+    if load_u8(packet, 0) != VERSION:
+        add(state, N_BAD_CONTENT, 1)
+        return 0
+    if load_u8(packet, 1) != _DATA:
+        put(state, PACKET_BYTES, n_bytes)
+        return HAS_PACKET
+    return 0 if _take_data(state, n_bytes) else IS_FULL
+
+
+@kernel
+def decode_packets(state: Address, n: int) -> int:
+    """Decode the input up to byte `n`, or to something for the caller to do.
 
     Parameters
     ----------
-    data : uint8 (>= n + memory.SLACK,)
-        Read only.
+    state : int
+        Address of the slots of a `PacketColumns`.
     n : int
-        End of the bytes in `data`.
-    max_decoded : int
-        Largest packet before COBS, in bytes.
-    max_t_us : int
-        Packets with a later time are refused.
-    state : int64 (STATE_SLOTS,)
-        Overwritten; zeros at the start, but for the slots of the layout.
-    carry : uint8 (largest packet behind COBS + memory.SLACK,)
-        Overwritten; the unfinished packet between two calls.
-    packet : uint8 (largest packet behind COBS + memory.SLACK,)
-        Overwritten; the packet that is handed up.
-    groups : int64 (>= n_groups, 2)
-        Is it float32 (else int16), and how many channels.
-    factors : float32 (>= n_groups, 2)
-        Scale and offset.
-    offsets_us : int64 (most frames of a packet,)
-        Time of frame j of a packet, behind the packet's own.
-    x : float32 (rows * n_channels,)
-        Overwritten; samples, a frame a row.
-    seq_t_us : int64 (2, rows)
-        Overwritten; index and time of each frame.
+        End of the bytes in the input.
 
     Returns
     -------
     int
-        0: all is read and there is nothing to do. Else bits: HAS_ROWS: ``state[ROWS]`` frames wait.
-        HAS_PACKET: ``packet[: state[PACKET_BYTES]]`` is for the caller; call again. IS_FULL: the
-        columns have no room for the next packet; take the rows and call again.
+        See `PacketColumns.decode`.
     """
-    largest = carry.shape[0] - SLACK
-    at = state[POSITION]
+    data, carry = get(state, INPUT), get(state, CARRY)
+    largest = get(state, MAX_ENCODED)
+    at = get(state, POSITION)
     result = 0
-    while at < n:
+    while at < n and result == 0:
         end = find_zero(data, at, n)
-        carried = state[CARRIED]
-        if state[DISCARDING] or carried + end - at > largest:
-            state[N_OVERSIZE] += 1 - state[DISCARDING]
-            state[DISCARDING] = 0 if end < n else 1
-            state[CARRIED] = 0
-            at = end + 1
-            continue
-        if carried > 0 or end == n:
+        carried = get(state, CARRIED)
+        if get(state, DISCARDING) or carried + end - at > largest:
+            add(state, N_OVERSIZE, 1 - get(state, DISCARDING))
+            put(state, DISCARDING, end == n)
+            put(state, CARRIED, 0)
+        elif carried > 0 or end == n:
             for i in range(0, end - at, 32):
                 copy32(carry, carried + i, data, at + i)
-            state[CARRIED] = carried + end - at
+            carried += end - at
+            put(state, CARRIED, carried)
             at = end
-            if end == n:
-                break
-            n_bytes = cobs_decode(carry, 0, state[CARRIED], packet)
-        else:
-            if end == at:
-                at += 1
-                continue
-            n_bytes = cobs_decode(data, at, end, packet)
-        if n_bytes < HEADER_BYTES + TRAILER_BYTES:
-            state[N_BAD_FRAMING] += 1
-        elif n_bytes > max_decoded:
-            state[N_OVERSIZE] += 1
-        else:
-            n_bytes -= TRAILER_BYTES
-            if crc32(packet, n_bytes) != load_u32(packet, n_bytes):
-                state[N_BAD_CRC] += 1
-            elif load_u8(packet, 0) != 1:
-                state[N_BAD_CONTENT] += 1
-            elif load_u8(packet, 1) != 2:
-                state[PACKET_BYTES] = n_bytes
-                result = HAS_PACKET
-            elif not _take_data(
-                packet, n_bytes, state, groups, factors, offsets_us, max_t_us, x, seq_t_us
-            ):
-                result = IS_FULL
-                break
-        state[CARRIED] = 0
-        at = end + 1
-        if result:
-            break
-    state[POSITION] = min(at, n)
-    if state[ROWS] > 0:
-        result |= HAS_ROWS
-    return result
+            if end < n:
+                result = _take_packet(state, carry, 0, carried)
+                if result != IS_FULL:
+                    put(state, CARRIED, 0)
+        elif end > at:
+            result = _take_packet(state, data, at, end)
+        if result != IS_FULL:
+            at = end + 1
+    put(state, POSITION, min(at, n))
+    return result | (HAS_ROWS if get(state, ROWS) > 0 else 0)
 
 
-def prepare() -> None:
-    """Compile, or load from the cache; nothing compiles later."""
-    bytes_ = array(np.uint8, 1)
-    int64 = scalar(np.int64)
-    specialise(
-        decode_packets,
-        (
-            bytes_,
-            int64,
-            int64,
-            int64,
-            array(np.int64, 1),
-            bytes_,
-            bytes_,
-            array(np.int64, 2),
-            array(np.float32, 2),
-            array(np.int64, 1),
-            array(np.float32, 1),
-            array(np.int64, 2),
-        ),
-    )
+class PacketColumns:
+    """The arrays that the packet kernel reads and writes, and the kernel behind a safe door.
+
+    Parameters
+    ----------
+    piece_bytes : int
+        Bytes that `decode` takes at once.
+    max_decoded, max_encoded : int
+        Largest packet before and behind COBS, in bytes.
+    max_t_us : int
+        Packets with a later time are refused.
+
+    Attributes
+    ----------
+    state : int64 (STATE_SLOTS,)
+        See the names of the slots.
+    input : uint8 (>= piece_bytes,)
+        The caller's to write.
+    packet : uint8 (>= max_encoded,)
+        A packet that is handed up.
+    x : float32 (rows * n_channels,)
+        Samples, a frame a row.
+    seq, t_us : int64 (rows,)
+        Index and device time of each frame.
+    """
+
+    def __init__(self, piece_bytes: int, max_decoded: int, max_encoded: int, max_t_us: int) -> None:
+        specialise(decode_packets, (scalar(np.int64), scalar(np.int64)))
+        self.state: I64 = np.zeros(STATE_SLOTS, np.int64)
+        self.input: U8 = np.zeros(piece_bytes + SLACK, np.uint8)
+        self.packet: U8 = np.zeros(max_encoded + SLACK, np.uint8)
+        self._carry: U8 = np.zeros(max_encoded + SLACK, np.uint8)
+        self._piece_bytes = piece_bytes
+        self._state_address = address_of(self.state)
+        state = self.state
+        state[MAX_DECODED], state[MAX_ENCODED], state[MAX_T_US] = max_decoded, max_encoded, max_t_us
+        state[INPUT] = address_of(self.input)
+        state[CARRY] = address_of(self._carry)
+        state[PACKET] = address_of(self.packet)
+        self.clear_layout()
+
+    def clear_layout(self) -> None:
+        """Take no DATA packets."""
+        none = np.zeros(0, np.int64)
+        self.set_layout(-1, np.zeros((0, 2), np.int64), np.zeros((0, 2), np.float32), none, 0)
+
+    def set_layout(
+        self, schema_id: int, groups: I64, factors: F32, offsets_us: I64, n_rows: int
+    ) -> None:
+        """Lay the columns out for a schema; rows that wait in them are lost.
+
+        Parameters
+        ----------
+        schema_id : int
+            Of the DATA packets to take; -1: none.
+        groups : int64 (n_groups, 2)
+            Of each group: 1 for float32 or 0 for int16, and how many channels.
+        factors : float32 (n_groups, 2)
+            Of each group: scale and offset.
+        offsets_us : int64 (most frames that a packet can hold,)
+            Time of frame j of a packet, behind the packet's own.
+        n_rows : int
+            Frames that the columns hold; at least those of one packet.
+        """
+        n_channels = int(groups[:, 1].sum())
+        frame_bytes = int((groups[:, 1] * (2 + 2 * groups[:, 0])).sum())
+        most = (int(self.state[MAX_DECODED]) - HEADER_BYTES - TRAILER_BYTES) // max(frame_bytes, 1)
+        if schema_id >= 0 and not (0 < most <= len(offsets_us) and most <= n_rows):
+            raise ValueError(
+                f"{most} frames fit into a packet; got {len(offsets_us)} offsets, {n_rows} rows"
+            )
+        self._groups = np.array(groups, np.int64, order="C")
+        self._factors = np.array(factors, np.float32, order="C")
+        self._offsets_us = np.array(offsets_us, np.int64, order="C")
+        self.x: F32 = np.zeros(n_rows * n_channels, np.float32)
+        self.seq: I64 = np.zeros(n_rows, np.int64)
+        self.t_us: I64 = np.zeros(n_rows, np.int64)
+        state = self.state
+        state[SCHEMA_ID], state[FRAME_BYTES] = schema_id, max(frame_bytes, 1)
+        state[N_CHANNELS], state[N_GROUPS], state[MAX_ROWS] = n_channels, len(groups), n_rows
+        state[GROUPS] = address_of(self._groups)
+        state[FACTORS] = address_of(self._factors)
+        state[OFFSETS] = address_of(self._offsets_us)
+        state[X], state[SEQ] = address_of(self.x), address_of(self.seq)
+        state[T_US] = address_of(self.t_us)
+        state[ROWS] = 0
+
+    def decode(self, n: int) -> int:
+        """Decode ``input[state[POSITION] : n]``, up to the end or to something to do.
+
+        Returns
+        -------
+        int
+            0: all is read and there is nothing to do. Else bits. HAS_ROWS: ``state[ROWS]`` frames
+            wait. HAS_PACKET: ``packet[: state[PACKET_BYTES]]`` is for the caller; call again.
+            IS_FULL: the columns have no room for the next packet; take the rows and call again.
+        """
+        if n > self._piece_bytes:
+            raise ValueError(f"n must be 0..{self._piece_bytes}, got {n}")
+        return decode_packets(self._state_address, n)
