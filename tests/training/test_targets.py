@@ -1,0 +1,61 @@
+"""What the loss is told, and what the labels say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrnn.training.targets import (
+    MIN_TAIL_FRAMES,
+    class_weights,
+    cut_in_gaps,
+    decision_for,
+    frame_weights,
+    gesture_runs,
+    median_frames,
+    shortest_class_frames,
+)
+
+label_arrays = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(1, 30)), min_size=1, max_size=12
+).map(lambda runs: np.concatenate([np.full(n, k, np.int64) for k, n in runs]))
+
+
+@given(label_arrays, st.floats(0, 0.95), st.integers(0, 5))
+def test_only_heads_and_null_frames_at_boundaries_are_ignored(y, head, n_boundary):
+    weights = frame_weights(y, head, n_boundary)
+    for a, b, _ in gesture_runs(y):
+        n_head = int((weights[a:b] == 0).sum())
+        assert (weights[a : a + n_head] == 0).all()
+        assert n_head <= head * (b - a)
+        assert b - a - n_head >= min(b - a, MIN_TAIL_FRAMES)
+    ignored = np.flatnonzero((weights == 0) & (y == 0))
+    edges = [edge for a, b, _ in gesture_runs(y) for edge in (a, b - 1)]
+    assert all(min(abs(int(n) - edge) for edge in edges) <= n_boundary for n in ignored)
+
+
+@given(label_arrays)
+def test_pieces_cover_everything_and_hold_at_most_one_gesture(y):
+    cuts = cut_in_gaps(y)
+    assert [a for a, _ in cuts] == [0, *(b for _, b in cuts[:-1])]
+    assert cuts[-1][1] == len(y)
+    assert all(len(gesture_runs(y[a:b])) <= 1 for a, b in cuts)
+
+
+@given(label_arrays, st.floats(0, 1))
+def test_class_weights_are_one_on_average_and_favour_the_rare(y, power):
+    weights = class_weights([y], 4, power)
+    counts = np.bincount(y, minlength=4) + 1
+    assert (weights * counts).sum() / counts.sum() == pytest.approx(1.0, rel=1e-5)
+    order = np.argsort(counts)
+    assert (np.diff(weights[order]) <= 1e-6).all()
+
+
+def test_lengths_and_the_shortest_event_come_from_the_labels():
+    y = np.repeat([0, 1, 0, 1, 0, 2], [5, 20, 5, 22, 5, 60]).astype(np.int64)
+    assert median_frames([y]) == 22
+    assert shortest_class_frames([y]) == 21
+    assert decision_for([y], 100.0) == {"enter": 0.4, "exit": 0.4, "min_ms": 95.0}
+    assert median_frames([]) == shortest_class_frames([]) == 0.0
