@@ -1,9 +1,9 @@
-"""Does the same stream give the same events, whatever way it takes?
+"""Show that the same stream gives the same events, whatever way it takes.
 
     python -m benchmarks.parity --data DIR [--quick]
 
-A model is trained on four people of UHH IMU gestures; the ten recordings of the fifth are joined to
-one session. Its `event` records must be the same, byte for byte, from
+A model is trained on four people of UHH IMU gestures; the ten recordings of the fifth are joined
+to one session. Its `event` records must be the same, byte for byte, from
 
 - the batched forward over the whole session,
 - the pipeline fed one frame at a time,
