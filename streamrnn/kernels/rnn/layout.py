@@ -60,7 +60,7 @@ def make_plan(params: Params) -> tuple[I64, int, int]:
 
 
 @kernel
-def pack_layer(plan: I64, n: int, w_ih: Floats, w_hh: Floats, b: Floats, arena: Floats) -> None:
+def pack_layer_entry(plan: I64, n: int, w_ih: Floats, w_hh: Floats, b: Floats, arena: Floats) -> None:
     """Write the weights of layer `n` into `arena`."""
     n_in, n_units, n_k = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_IN] + plan[n, N_UNITS]
     v = lanes(arena)
@@ -78,7 +78,7 @@ def pack_layer(plan: I64, n: int, w_ih: Floats, w_hh: Floats, b: Floats, arena: 
 
 
 @kernel
-def unpack_layer(plan: I64, n: int, arena: Floats, w_ih: Floats, w_hh: Floats, b: Floats) -> None:
+def unpack_layer_entry(plan: I64, n: int, arena: Floats, w_ih: Floats, w_hh: Floats, b: Floats) -> None:
     """Read the gradients of layer `n` from `arena`."""
     n_in, n_units, n_k = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_IN] + plan[n, N_UNITS]
     v = lanes(arena)
@@ -96,7 +96,7 @@ def unpack_layer(plan: I64, n: int, arena: Floats, w_ih: Floats, w_hh: Floats, b
 
 
 @kernel
-def pack_head(plan: I64, w_out: Floats, b_out: Floats, arena: Floats) -> None:
+def pack_head_entry(plan: I64, w_out: Floats, b_out: Floats, arena: Floats) -> None:
     """Write the head's weights into `arena`."""
     n = plan.shape[0] - 1
     v = lanes(arena)
@@ -108,7 +108,7 @@ def pack_head(plan: I64, w_out: Floats, b_out: Floats, arena: Floats) -> None:
 
 
 @kernel
-def unpack_head(plan: I64, arena: Floats, w_out: Floats, b_out: Floats) -> None:
+def unpack_head_entry(plan: I64, arena: Floats, w_out: Floats, b_out: Floats) -> None:
     """Read the head's gradients from `arena`."""
     n = plan.shape[0] - 1
     n_padded = plan[n - 1, N_PADDED]
@@ -120,7 +120,7 @@ def unpack_head(plan: I64, arena: Floats, w_out: Floats, b_out: Floats) -> None:
 
 
 @kernel
-def turn(plan: I64, arena: Floats, turned: Floats) -> None:
+def turn_entry(plan: I64, arena: Floats, turned: Floats) -> None:
     """Write every layer's and the head's weights, turned, into `turned`."""
     v = lanes(arena)
     last = plan.shape[0] - 1
