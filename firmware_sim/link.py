@@ -1,0 +1,268 @@
+"""``sim:`` addresses: a simulated board as a link, in this process."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from firmware_sim.board import Board
+from firmware_sim.device import Device
+from firmware_sim.faults import parse_faults
+from firmware_sim.memory import MemoryLink
+from firmware_sim.origin import Origin
+from firmware_sim.playback import PlaybackOrigin
+from firmware_sim.pty import PtyBoard
+from firmware_sim.signals import DEFAULT_PERSON, SignalOrigin
+from streamrnn.core.errors import ConfigError, SourceError
+from streamrnn.core.link import Link, LinkLostError
+from streamrnn.core.text import did_you_mean, printable
+
+ORIGINS = ("signals", "playback")
+LINKS = ("memory", "pty")
+
+
+@dataclass(frozen=True, slots=True)
+class BoardOptions:
+    """All that can be said of a simulated board.
+
+    Attributes
+    ----------
+    origin : {"signals", "playback"}
+    file : str
+        Session to play back.
+    person : int
+    people : tuple of int
+        Several persons in turn, instead of `person`.
+    seed : int
+        Of signals and faults.
+    rate_hz : float
+        Of signals.
+    seconds : float or None
+        Length of signals; None: endless.
+    lead_s : float
+        First gesture behind the start.
+    plan : str
+        What is done: ``all``, ``null`` or the name of a gesture.
+    frames_per_packet : int or None
+        None: as many as make about 100 packets a second.
+    drift_ppm : float
+        Of the board's clock.
+    faults : str
+        As `firmware_sim.faults` has them.
+    """
+
+    origin: str = "signals"
+    file: str = ""
+    person: int = DEFAULT_PERSON
+    people: tuple[int, ...] = ()
+    seed: int = 1
+    rate_hz: float = 100.0
+    seconds: float | None = None
+    lead_s: float = 0.15
+    plan: str = "all"
+    frames_per_packet: int | None = None
+    drift_ppm: float = 0.0
+    faults: str = ""
+
+
+def make_board(options: BoardOptions) -> Board:
+    """Return the board that is asked for.
+
+    Raises
+    ------
+    ConfigError
+        A value that makes no sense.
+    SessionError
+        The session cannot be played back.
+    """
+    plan = parse_faults(options.faults)
+    origin: Origin
+    if options.origin == "playback":
+        if not options.file:
+            raise ConfigError("playback needs the name of a session file")
+        origin = PlaybackOrigin(options.file)
+    else:
+        origin = SignalOrigin(
+            options.seed,
+            options.person,
+            options.rate_hz,
+            people=options.people or None,
+            seconds=options.seconds,
+            lead_s=options.lead_s,
+            plan=options.plan,
+        )
+    try:
+        device = Device(
+            origin,
+            frames_per_packet=options.frames_per_packet,
+            drift_ppm=options.drift_ppm,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return Board(device, plan, options.seed)
+
+
+def open_link(rest: str) -> Link:
+    """Return a link to a simulated board; it is not open yet.
+
+    Parameters
+    ----------
+    rest : str
+        What follows ``sim:``: nothing, ``signals?person=3&seed=1&rate=100&speed=1&seconds=60`` or
+        ``playback?file=NAME&speed=0``. Options: file, person, people (``1,2,3``), seed, rate,
+        seconds, lead, plan, packet (frames in one), drift (ppm), faults, speed (0: as fast as it
+        is read) and link (``memory`` or ``pty``).
+
+    Raises
+    ------
+    ConfigError
+        An unknown origin or option, or a value that makes no sense.
+    SessionError
+        The session cannot be played back.
+    """
+    where = f"sim:{printable(rest, 80)}"
+    name, _, query = rest.partition("?")
+    # `sim:?person=3` has no need of the word signals.
+    name = name or "signals"
+    if name not in ORIGINS:
+        hint = did_you_mean(name, ORIGINS)
+        known = ", ".join(ORIGINS)
+        raise ConfigError(f"{where}: unknown origin {printable(name)!r}{hint}; known: {known}")
+    values: dict[str, str] = {}
+    for part in query.split("&") if query else []:
+        if not part:
+            continue
+        ((key, value),) = parse_qsl(part, keep_blank_values=True) or [(part, "")]
+        if key not in _PARSERS:
+            raise ConfigError(f"{where}: unknown option {key!r}{did_you_mean(key, _PARSERS)}")
+        values[key] = value
+    try:
+        return _make_link(name, {key: _PARSERS[key](values[key]) for key in values}, where)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _make_link(origin: str, values: Mapping[str, Any], where: str) -> Link:
+    own = {_FIELDS.get(k, k): v for k, v in values.items() if k not in ("speed", "link")}
+    board = make_board(replace(BoardOptions(origin=origin), **own))
+    speed = values.get("speed", 1.0)
+    if values.get("link") == "pty":
+        return PtyLink(board, speed, where)
+    return MemoryLink(board, speed, where)
+
+
+def _number(key: str, kind: Callable[[str], Any], what: str) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ConfigError(f"{key} must be {what}, got {printable(text, 40)!r}") from None
+
+    return parse
+
+
+def parse_people(text: str) -> tuple[int, ...]:
+    """Return the numbers in ``1,2,3``, or raise ValueError."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def _link_kind(text: str) -> str:
+    if text not in LINKS:
+        raise ConfigError(f"link must be {' or '.join(LINKS)}, got {printable(text, 40)!r}")
+    return text
+
+
+_FIELDS = {
+    "rate": "rate_hz",
+    "lead": "lead_s",
+    "packet": "frames_per_packet",
+    "drift": "drift_ppm",
+}
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "file": unquote,
+    "person": _number("person", int, "a whole number"),
+    "people": _number("people", parse_people, "whole numbers as 1,2,3"),
+    "seed": _number("seed", int, "a whole number"),
+    "rate": _number("rate", float, "a number of Hz"),
+    "seconds": _number("seconds", float, "a number"),
+    "lead": _number("lead", float, "a number of seconds"),
+    "plan": str,
+    "packet": _number("packet", int, "a whole number"),
+    "drift": _number("drift", float, "a number (ppm)"),
+    "faults": str,
+    "speed": _number("speed", float, "a number"),
+    "link": _link_kind,
+}
+
+
+class PtyLink:
+    """A link to a simulated board through a real pseudo-terminal.
+
+    Parameters
+    ----------
+    board : Board
+    speed : float
+        As `PtyBoard` has it.
+    name : str
+        For people.
+    """
+
+    can_return = True
+
+    def __init__(self, board: Board, speed: float, name: str) -> None:
+        self.name = name
+        self._server = PtyBoard(board, speed=speed)
+        self._is_running = False
+        self._fd = -1
+
+    def open(self) -> None:
+        """Connect; the board is switched on with the first call."""
+        if not self._is_running:
+            self._server.start()
+            self._is_running = True
+        try:
+            self._fd = os.open(self._server.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError:
+            raise SourceError(f"{self.name}: the board is unplugged") from None
+
+    def read(self, timeout_s: float) -> bytes:
+        """Return what has arrived; see `streamrnn.core.link.Link`."""
+        if self._fd < 0:
+            raise LinkLostError(f"{self.name} is not open")
+        readable, _, _ = select.select([self._fd], [], [], timeout_s)
+        if not readable:
+            return b""
+        try:
+            data = os.read(self._fd, 65536)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if data:
+            return data
+        if self._server.board.is_finished:
+            raise EOFError(f"{self.name}: the stream is over")
+        self._hang_up()
+        raise LinkLostError(f"{self.name}: the board was unplugged")
+
+    def write(self, data: bytes) -> None:
+        """Send commands to the board."""
+        try:
+            os.write(self._fd, data)
+        except OSError:
+            raise LinkLostError(f"{self.name} is not open") from None
+
+    def close(self) -> None:
+        """Disconnect and switch the board off; one that is unplugged may yet be plugged in."""
+        if self._fd >= 0:
+            self._hang_up()
+            self._server.stop()
+
+    def _hang_up(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
