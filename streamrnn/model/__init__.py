@@ -1,0 +1,1 @@
+"""Networks at rest: spec, initial weights, the model file, conversion."""

@@ -1,0 +1,35 @@
+"""A network on a device: weights, a backend, and nothing else."""
+
+from __future__ import annotations
+
+from streamrnn.core.types import I64, Floats
+from streamrnn.kernels.backend import Backend
+from streamrnn.kernels.params import Params, State
+
+
+class Network:
+    """Weights uploaded to a backend.
+
+    Parameters
+    ----------
+    params : Params
+        Copied.
+    backend : Backend
+    """
+
+    def __init__(self, params: Params, backend: Backend) -> None:
+        self.backend = backend
+        self._handle = backend.upload(params)
+
+    def new_state(self, n_rows: int = 1) -> State:
+        """Return a fresh state for `n_rows` streams."""
+        return self.backend.zero_state(self._handle, n_rows)
+
+    def step(self, x: Floats, state: State, logits: Floats) -> None:
+        """Advance every row by one frame, in place; see `Backend.step`."""
+        self.backend.step(self._handle, x, state, logits)
+
+    def forward(self, x: Floats, state: State, lengths: I64 | None = None) -> Floats:
+        """Run T steps and return the logits (T, B, C); see `Backend.forward`."""
+        logits, _ = self.backend.forward(self._handle, x, state, lengths)
+        return logits
