@@ -1,0 +1,121 @@
+"""`streamrnn info`: what is in a session or a model file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+_MCAP_MAGIC = b"\x89MCAP0\r\n"
+
+
+@click.command("info")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+def command(files: tuple[Path, ...], as_json: bool) -> None:
+    """Say what is in a session or a model file.
+
+    A folder stands for the sessions (*.mcap) in it.
+    """
+    from streamrnn.sessions.reader import session_paths
+
+    for path in session_paths(files):
+        document = {"file": str(path), **_describe(path)}
+        if as_json:
+            click.echo(json.dumps(document, allow_nan=False))
+        else:
+            lines = _session_lines if document["kind"] == "session" else _model_lines
+            click.echo("\n".join([str(path), *(f"  {line}" for line in lines(document))]))
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    from streamrnn.core.errors import SessionError
+    from streamrnn.sessions.describe import describe
+    from streamrnn.sessions.reader import read_session
+
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        raise SessionError(f"no such file: {path}") from None
+    except OSError as error:
+        raise SessionError(f"cannot read {path}: {error.strerror or error}") from None
+    if head.startswith(_MCAP_MAGIC) or path.suffix == ".mcap":
+        return describe(read_session(path))
+    if path.suffix != ".safetensors" and head[8:9] != b"{":
+        raise SessionError(f"{path} is neither a session (.mcap) nor a model (.safetensors)")
+    return _describe_model(path)
+
+
+def _describe_model(path: Path) -> dict[str, Any]:
+    from streamrnn.model.file import load_model, model_hash
+
+    return {"kind": "model", "hash": model_hash(path), **load_model(path).document}
+
+
+# ---- text
+
+
+def _session_lines(d: dict[str, Any]) -> list[str]:
+    from streamrnn.core.text import printable
+
+    nominal = f"{d['rate_hz']:g} Hz nominal" if d["rate_hz"] else "rate not said"
+    fitted = f"{d['fitted_rate_hz']:.2f} Hz by its timestamps" if d["fitted_rate_hz"] else "-"
+    lines = [
+        f"session   {d['n_frames']} frames, {d['duration_s']:.2f} s, {nominal}, {fitted}",
+        f"channels  {_channel_text(d['channels'])}",
+    ]
+    gaps = d["gaps"]
+    if gaps["count"]:
+        lines.append(
+            f"gaps      {gaps['count']}, {gaps['n_missing']} frames missing, "
+            f"the longest takes {gaps['longest_s']:.3f} s"
+        )
+    else:
+        lines.append("gaps      none")
+    labels = [
+        f"{printable(name, 40)} {entry['count']} ({entry['seconds']:.1f} s)"
+        for name, entry in d["labels"].items()
+    ]
+    lines.append(f"labels    {', '.join(labels) or 'none'}")
+    if d["events"]:
+        lines.append(f"events    {d['events']} records")
+    bad = sum(channel["n_not_finite"] for channel in d["channels"])
+    if bad:
+        lines.append(f"samples   {bad} are not finite")
+    said = {**{k: v for k, v in d["device"].items() if v}, **d["metadata"]}
+    lines += [f"{printable(k, 20):<9} {printable(v)}" for k, v in said.items()]
+    lines += [f"PROBLEM   {problem}" for problem in d["problems"]]
+    return lines
+
+
+def _channel_text(channels: list[dict[str, Any]]) -> str:
+    from streamrnn.core.text import printable
+
+    parts = []
+    for channel in channels:
+        unit = f" [{printable(channel['unit'], 20)}]" if channel.get("unit") else ""
+        parts.append(f"{printable(channel['name'], 40)}{unit}")
+    return f"{len(channels)}: {', '.join(parts)}"
+
+
+def _model_lines(d: dict[str, Any]) -> list[str]:
+    from streamrnn.core.text import printable
+
+    spec = d["spec"]
+    hidden = " + ".join(str(n) for n in spec["hidden"])
+    labels = ", ".join(printable(label, 40) for label in d["labels"])
+    lines = [
+        f"model     LSTM {spec['n_inputs']} -> {hidden} -> {spec['n_classes']}, {spec['dtype']}",
+        f"hash      {d['hash']}",
+        f"labels    {len(d['labels'])}: {labels}",
+        f"channels  {_channel_text(d['channels'])}",
+        f"rate      {d['rate_hz']:g} Hz; gaps up to {d['max_gap_ms']:g} ms are filled",
+    ]
+    for section in ("features", "decision", "training"):
+        if d.get(section):
+            text = json.dumps(d[section], separators=(", ", ": "))
+            lines.append(f"{section:<9} {printable(text, 400)}")
+    return lines
