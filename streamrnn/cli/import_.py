@@ -98,7 +98,7 @@ def _csv_arguments(options: dict[str, Any]) -> dict[str, Any]:
     arguments["units"] = _pairs(options["units"], "--unit")
     arguments["drop"] = _listed(options["drop"])
     arguments["channels"] = _listed([options["channels"]]) if options["channels"] else None
-    return {key: value for key, value in arguments.items() if value}
+    return {key: value for key, value in arguments.items() if value not in (None, "", [], {})}
 
 
 def _read(path: Path, arguments: dict[str, Any]) -> Session:

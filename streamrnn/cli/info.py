@@ -26,8 +26,7 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(document, allow_nan=False))
         else:
-            lines = _session_lines if document["kind"] == "session" else _model_lines
-            click.echo("\n".join([str(path), *(f"  {line}" for line in lines(document))]))
+            click.echo("\n".join([str(path), *(f"  {line}" for line in _lines(document))]))
 
 
 def _describe(path: Path) -> dict[str, Any]:
@@ -56,6 +55,21 @@ def _describe_model(path: Path) -> dict[str, Any]:
 
 
 # ---- text
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    from streamrnn.core.errors import ModelFileError
+    from streamrnn.core.text import printable
+
+    if document["kind"] == "session":
+        return _session_lines(document)
+    try:
+        return _model_lines(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = printable(repr(error))
+        raise ModelFileError(
+            f"{document['file']}: the description in the model file is incomplete: {why}"
+        ) from None
 
 
 def _session_lines(d: dict[str, Any]) -> list[str]:

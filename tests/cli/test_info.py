@@ -1,0 +1,146 @@
+"""`streamrnn info` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamrnn import cli
+from streamrnn.core.types import Channel, Frames, Label, StreamInfo
+from streamrnn.model.file import ModelFile, save_model
+from streamrnn.model.params import init_params
+from streamrnn.model.spec import NetworkSpec
+from streamrnn.sessions.session import Session
+from streamrnn.sessions.writer import write_session
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["info", *arguments])
+        out = capsys.readouterr()
+        return int(stop.value.code or 0), out.out, out.err
+
+    return run
+
+
+def make_session(path: Path, n: int = 100) -> None:
+    seq = np.concatenate([np.arange(n // 2), np.arange(n // 2 + 5, n + 5)])
+    info = StreamInfo((Channel("acc_x", "g"), Channel("b\x1b[2J")), 100.0, "board", "1.2", "77")
+    x = np.ones((n, 2), np.float32)
+    x[0, 0] = np.inf
+    session = Session(
+        info, Frames(x, seq, seq * 10_000), seq, [Label("left", 0, 250_000)],
+        [{"type": "event"}], {"subject": "ann"},
+    )  # fmt: skip
+    write_session(path, session)
+
+
+def make_model(path: Path, **change: object) -> None:
+    params = init_params(NetworkSpec(6, (16, 8), 3), 0)
+    document: dict[str, object] = {
+        "format": 1, "labels": ["none", "left", "right"], "rate_hz": 100.0,
+        "channels": [{"name": "acc_x", "unit": "g"}], "max_gap_ms": 100.0,
+        "features": {"kind": "scale"}, "decision": {"enter": 0.5}, "training": {"epochs": 3},
+    }  # fmt: skip
+    save_model(path, ModelFile(params, {**document, **change}))
+
+
+def test_a_session(call, tmp_path: Path) -> None:
+    make_session(tmp_path / "a.mcap")
+    code, out, err = call("a.mcap")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "a.mcap",
+        "  session   100 frames, 1.05 s, 100 Hz nominal, 100.00 Hz by its timestamps",
+        "  channels  2: acc_x [g], b\\x1b[2J",
+        "  gaps      1, 5 frames missing, the longest takes 0.060 s",
+        "  labels    left 1 (0.2 s)",
+        "  events    1 records",
+        "  samples   1 are not finite",
+        "  name      board",
+        "  firmware  1.2",
+        "  boot_id   77",
+        "  subject   ann",
+    ]
+
+
+def test_a_damaged_session_says_so(call, tmp_path: Path) -> None:
+    make_session(tmp_path / "a.mcap")
+    data = (tmp_path / "a.mcap").read_bytes()
+    (tmp_path / "a.mcap").write_bytes(data[:-600])
+    code, out, _ = call(".")
+    assert code == 0
+    assert "  PROBLEM   the" in out or "  PROBLEM   its" in out
+
+
+def test_json_of_both_kinds(call, tmp_path: Path) -> None:
+    make_session(tmp_path / "a.mcap")
+    make_model(tmp_path / "m.safetensors")
+    code, out, _ = call("a.mcap", "m.safetensors", "--json")
+    session, model = map(json.loads, out.splitlines())
+    assert code == 0
+    assert (session["kind"], session["file"], session["gaps"]["n_missing"]) == (
+        "session", "a.mcap", 5
+    )  # fmt: skip
+    assert (model["kind"], model["labels"][1], model["spec"]["hidden"]) == (
+        "model",
+        "left",
+        [16, 8],
+    )
+
+
+def test_a_model(call, tmp_path: Path) -> None:
+    make_model(tmp_path / "m.safetensors")
+    code, out, _ = call("m.safetensors")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[1] == "  model     LSTM 6 -> 16 + 8 -> 3, float32"
+    assert lines[2].startswith("  hash      sha256:")
+    assert lines[3:6] == [
+        "  labels    3: none, left, right",
+        "  channels  1: acc_x [g]",
+        "  rate      100 Hz; gaps up to 100 ms are filled",
+    ]
+    assert '  training  {"epochs": 3}' in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("absent", None, "no such file: absent"),
+        ("x.bin", b"hello", "neither a session (.mcap) nor a model"),
+        ("x.mcap", b"hello", "not an MCAP file"),
+        ("x.mcap", b"", "x.mcap is empty"),
+        ("x.safetensors", b"hello", "not a streamrnn model"),
+        ("y/z", b"", "cannot read x.bin/z: Not a directory"),
+    ],
+)
+def test_garbage_gets_one_line(
+    call, tmp_path: Path, name: str, content: bytes | None, words: str
+):  # fmt: skip
+    if name == "y/z":
+        (tmp_path / "x.bin").touch()
+        name = "x.bin/z"
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    code, out, err = call(name)
+    assert (code, out) == (1, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_model_without_its_description_and_a_folder_without_sessions(call, tmp_path) -> None:
+    make_model(tmp_path / "m.safetensors", channels=3)
+    code, _, err = call("m.safetensors")
+    assert code == 1
+    assert "description in the model file is incomplete" in err
+    code, _, err = call(".")
+    assert code == 1
+    assert "no session (*.mcap) in the folder ." in err
