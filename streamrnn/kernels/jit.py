@@ -24,7 +24,7 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 #: The Numba type of one argument.
@@ -54,6 +54,11 @@ def kernel(function: Function) -> Function:
         finally:
             _config.CACHE_DIR = before
     return cast(Function, dispatcher)
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that Numba lowers by LLVM instructions; it can be called in kernels only."""
+    return cast(Callable[..., Any], _intrinsic(function))
 
 
 def array(dtype: npt.DTypeLike, ndim: int) -> ArgType:

@@ -88,7 +88,7 @@ def add_outer(
     n_padded: int,
     n_rows: int,
 ) -> None:
-    """Add the sum over rows of ``x^T d_z`` to the gradients of a layer's weights, rows ascending."""
+    """Add ``x^T d_z``, summed over rows in ascending order, to a layer's weight gradients."""
     v = lanes(grads)
     fours = n_x - n_x % 4
     for block in range(n_padded // v):
@@ -262,7 +262,17 @@ def layer_backward(
             done = t
     if n_steps > 0:
         _start_gradient(
-            buffer, gates_at, turned, plan[n, T_AT], work, end_at, ends, row0, n_rows, n_given, n_padded
+            buffer,
+            gates_at,
+            turned,
+            plan[n, T_AT],
+            work,
+            end_at,
+            ends,
+            row0,
+            n_rows,
+            n_given,
+            n_padded,
         )
     if want_x:
         _inputs_gradient(

@@ -28,7 +28,7 @@ _TRAINING = (
     layout.unpack_layer_entry,
     layout.unpack_head_entry,
     learn.backward_entry,
-    learn.batch_entry,
+    learn.loss_entry,
     learn.square_sum_entry,
     learn.adam_entry,
 )
@@ -56,10 +56,9 @@ class Network:
         self.n_turned = n_turned
         self.turned: Floats | None = None
         self.no_mask = np.empty((0, 0), self.dtype)
-        self.grads: Grads | None = None
-        self.packed_grads = np.empty(0, self.dtype)
-        self.buffer = np.empty(0, self.dtype)
-        self.work = np.empty(0, self.dtype)
+        self.grads = params.zeros_like()
+        self.packed_grads = np.zeros_like(self.arena)
+        self.rooms: dict[tuple[int, int], _Room] = {}
         self.pack()
 
     def pack(self) -> None:
@@ -93,6 +92,30 @@ class Network:
         size = layout.layer_at.py_func  # type: ignore[attr-defined]
         return int(size(self.plan, len(self.plan), infer.TAPE_ROWS, n_steps, True))
 
+    def room(self, n_steps: int, n_rows: int) -> _Room:
+        """Return the buffers of an update of this shape; those of the last shapes are kept."""
+        key = (n_steps, n_rows)
+        if key not in self.rooms:
+            if len(self.rooms) >= 4:
+                self.rooms.clear()
+            self.rooms[key] = _Room(
+                tape=np.empty((1, self.tape_size(n_steps)), self.dtype),
+                work=np.empty(self.work_size(n_steps), self.dtype),
+                logits=np.empty((n_steps * n_rows, self.params.n_classes), self.dtype),
+                d_state=np.empty(2 * n_rows * sum(self.params.hidden_sizes), self.dtype),
+            )
+        return self.rooms[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Buffers of one slice on its way forwards and backwards; see `learn.backward_entry`."""
+
+    tape: Floats
+    work: Floats
+    logits: Floats
+    d_state: Floats
+
 
 @dataclass(frozen=True, slots=True)
 class _Tape:
@@ -115,7 +138,7 @@ class CpuBackend:
         a1, a2, plan = jit.array(dtype, 1), jit.array(dtype, 2), jit.array(np.int64, 2)
         ends, n, real = jit.array(np.int64, 1), jit.scalar(np.int64), jit.scalar(np.float64)
         flag = jit.scalar(np.bool_)
-        jit.specialise(infer.run_entry, (plan, a1, a2, n, a1, ends, a2, a2, a2))
+        jit.specialise(infer.run_entry, (plan, a1, a2, n, a1, ends, a2, a2, a2, n, n))
         jit.specialise(layout.pack_layer_entry, (plan, n, a2, a2, a1, a1))
         jit.specialise(layout.pack_head_entry, (plan, a2, a1, a1))
         if not training:
@@ -124,13 +147,10 @@ class CpuBackend:
         jit.specialise(layout.unpack_layer_entry, (plan, n, a1, a2, a2, a1))
         jit.specialise(layout.unpack_head_entry, (plan, a1, a2, a1))
         jit.specialise(
-            learn.backward_entry, (plan, a1, a2, a1, ends, a2, a2, a1, a1, a2, n, flag)
+            learn.backward_entry,
+            (plan, a1, a2, a1, ends, a2, a2, a1, a1, a2, n, n, n, flag, flag),
         )
-        targets = plan
-        jit.specialise(
-            learn.batch_entry,
-            (plan, a1, a1, a2, n, a1, ends, a2, targets, a2, a1, real, a1, a1, a1, flag),
-        )
+        jit.specialise(learn.loss_entry, (a2, plan, a2, a1, real, ends, a2, n, n))
         jit.specialise(learn.square_sum_entry, (a1,))
         jit.specialise(learn.adam_entry, (a1,) * 4 + (real,) * 7)
 
@@ -159,7 +179,7 @@ class CpuBackend:
         try:
             done = infer.run_entry(
                 handle.plan, handle.arena, x, 1, state.arena, _NO_ENDS, handle.no_mask, logits,
-                handle.no_mask,
+                handle.no_mask, 0, len(x),
             )  # fmt: skip
         except TypeError:
             done = False
@@ -190,7 +210,7 @@ class CpuBackend:
         if n_rows and n_steps:
             infer.run_entry(
                 handle.plan, handle.arena, x.reshape(-1, params.n_inputs), n_steps, state.arena,
-                ends, mask, logits.reshape(-1, params.n_classes), tape,
+                ends, mask, logits.reshape(-1, params.n_classes), tape, 0, n_rows,
             )  # fmt: skip
         return logits, _Tape(tape, ends, mask, n_steps, n_rows) if keep_tape else None
 
@@ -216,7 +236,7 @@ class CpuBackend:
                 handle.plan, handle.turn(), tape.slices.copy(),
                 np.empty(handle.work_size(n_steps), handle.dtype), tape.ends, tape.mask,
                 d_logits.reshape(-1, params.n_classes), start.arena, packed,
-                d_x.reshape(-1, params.n_inputs), n_steps, True,
+                d_x.reshape(-1, params.n_inputs), n_steps, 0, n_rows, True, True,
             )  # fmt: skip
         grads = params.zeros_like()
         handle.unpack(packed, grads)
@@ -236,18 +256,27 @@ class CpuBackend:
             "class_weights", loss.class_weights, dtype, (params.n_classes,)
         )
         self.warm_up(dtype, training=True)
-        if handle.grads is None:
-            handle.grads = params.zeros_like()
-            handle.packed_grads = np.empty_like(handle.arena)
-        if len(handle.work) < handle.work_size(n_steps):
-            handle.work = np.empty(handle.work_size(n_steps), dtype)
-            handle.buffer = np.empty(handle.tape_size(n_steps), dtype)
-        value = learn.batch_entry(
-            handle.plan, handle.arena, handle.turn(), x.reshape(-1, params.n_inputs), n_steps,
-            batch.state.arena, _checked_ends(batch.lengths, n_steps, n_rows),
-            _checked_mask(handle, batch.out_mask, n_rows), targets, weights, class_weights,
-            loss.label_smoothing, handle.buffer, handle.work, handle.packed_grads, True,
-        )  # fmt: skip
+        ends = _checked_ends(batch.lengths, n_steps, n_rows)
+        mask = _checked_mask(handle, batch.out_mask, n_rows)
+        room = handle.room(n_steps, n_rows)
+        flat, tape, logits = x.reshape(-1, params.n_inputs), room.tape, room.logits
+        handle.packed_grads[:] = 0
+        value = 0.0
+        for row in range(0, n_rows if n_steps else 0, infer.TAPE_ROWS):
+            behind = min(row + infer.TAPE_ROWS, n_rows)
+            infer.run_entry(
+                handle.plan, handle.arena, flat, n_steps, batch.state.arena, ends, mask, logits,
+                tape, row, behind,
+            )  # fmt: skip
+            value += learn.loss_entry(
+                logits, targets, weights, class_weights, loss.label_smoothing, ends, logits,
+                row, behind,
+            )  # fmt: skip
+            room.d_state[:] = 0
+            learn.backward_entry(
+                handle.plan, handle.turn(), tape, room.work, ends, mask, logits, room.d_state,
+                handle.packed_grads, handle.no_mask, n_steps, row, behind, True, False,
+            )  # fmt: skip
         handle.unpack(handle.packed_grads, handle.grads)
         norm = _adam_update(params, handle.grads, adam, opt)
         if math.isfinite(norm):
@@ -262,7 +291,7 @@ class CpuBackend:
         jit.check_output("logits", logits, handle.dtype, (n_rows, params.n_classes))
         infer.run_entry(
             handle.plan, handle.arena, x, 1, state.arena, _NO_ENDS, handle.no_mask, logits,
-            handle.no_mask,
+            handle.no_mask, 0, n_rows,
         )  # fmt: skip
 
 

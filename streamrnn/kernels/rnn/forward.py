@@ -1,4 +1,4 @@
-"""Layers and head, forwards: the same routines in a step, a sequence and training, so the same bits.
+"""Layers and head, forwards: one routine for a step, a sequence and training, so the same bits.
 
 Rows are worked on four at a time and the rest one at a time; neither changes a row's arithmetic.
 Sums follow docs/adr/0001-order-of-summation.md.

@@ -116,9 +116,7 @@ def cell(z_i: Any, z_f: Any, z_g: Any, z_o: Any, c: Any) -> Any:
 
 
 @kernel
-def cell_backward(
-    i: Any, f: Any, g: Any, o: Any, c_before: Any, c: Any, d_h: Any, d_c: Any
-) -> Any:
+def cell_backward(i: Any, f: Any, g: Any, o: Any, c_before: Any, c: Any, d_h: Any, d_c: Any) -> Any:
     """Do one step of a cell backwards.
 
     Parameters

@@ -27,6 +27,8 @@ def run_entry(
     mask: Floats,
     logits: Floats,
     tape: Floats,
+    row_from: int,
+    row_to: int,
 ) -> bool:
     """Run some steps; return False, doing nothing, when the shapes do not fit together.
 
@@ -46,7 +48,9 @@ def run_entry(
     logits : (T * B, C)
         Overwritten.
     tape : (slices, `layer_at` (L + 1)), or empty
-        Overwritten: the buffers of every slice of `TAPE_ROWS` rows.
+        Overwritten: the buffers of every slice of `TAPE_ROWS` of the rows that are run.
+    row_from, row_to : int
+        Which rows to run; a multiple of `TAPE_ROWS`, and B or less.
     """
     last = plan.shape[0] - 1
     n_rows = x.shape[0] // max(n_steps, 1)
@@ -58,19 +62,22 @@ def run_entry(
         and x.shape[0] == n_steps * n_rows == logits.shape[0]
         and logits.shape[1] == plan[last, N_UNITS]
         and state.size == n_state
+        and row_to <= n_rows
     ):
         return False
     keep = tape.shape[0] > 0
-    rows = TAPE_ROWS if keep else min(SLICE_ROWS, n_rows)
+    rows = TAPE_ROWS if keep else min(SLICE_ROWS, row_to - row_from)
     room = n_steps if keep else min(CHUNK_STEPS, n_steps)
-    buffer = np.empty(0 if keep else layer_at(plan, last, rows, room, keep), arena.dtype)
+    buffer = np.empty(
+        0 if keep or row_to <= row_from else layer_at(plan, last, rows, room, keep), arena.dtype
+    )
     scratch = np.empty(rows * head_scratch(plan), arena.dtype)
     flat = x.reshape(-1)
-    for row0 in range(0, n_rows, rows):
-        n_given = min(rows, n_rows - row0)
+    for row0 in range(row_from, row_to, rows):
+        n_given = min(rows, row_to - row0)
         n_slice = rows if keep else n_given
         if keep:
-            buffer = tape[row0 // rows]
+            buffer = tape[(row0 - row_from) // rows]
             gather_inputs(plan, flat, n_rows, row0, n_given, ends, buffer, n_slice, room)
         load_state(plan, state, n_rows, row0, n_given, ends, buffer, n_slice, room, keep)
         for t0 in range(0, n_steps, room):
@@ -88,7 +95,9 @@ def run_entry(
             for s in range(t_n):
                 h_at += h_step
                 out = head_rows(plan, arena, buffer, h_at, row0, n_given, mask, scratch)
-                _emit(scratch, out, plan[last, N_PADDED], ends, row0, n_given, t0 + s, n_rows, logits)
+                _emit(
+                    scratch, out, plan[last, N_PADDED], ends, row0, n_given, t0 + s, n_rows, logits
+                )
             if not keep:
                 _carry(plan, buffer, n_slice, room, t_n)
         s = n_steps if keep else 0
@@ -132,7 +141,7 @@ def layers_forward(
 def head_scratch(plan: I64) -> int:
     """Return how much scratch `head_rows` takes for one row."""
     last = plan.shape[0] - 1
-    return plan[last - 1, N_PADDED] + plan[last, N_PADDED]
+    return int(plan[last - 1, N_PADDED] + plan[last, N_PADDED])
 
 
 @kernel

@@ -9,11 +9,11 @@ four gates of a block lie together, so that the kernels read weights as one line
 Places behind the last unit hold 0 and stay 0: a cell with no weights gives h = 0, c = 0 and no
 gradient. Gradients lie like the weights, except the head's: [class][H padded].
 
-`plan` is an int64 (L + 1, 5) array: a row a layer, and one for the head, of the columns below.
+`plan` is an int64 (L + 1, 6) array: a row a layer, and one for the head, of the columns below.
 
 The second arena, `turned`, is for going backwards; it is made anew from the weights::
 
-    layer:  w_hh turned [block of hidden][4 H padded][V]; w_ih turned [block of inputs][4 H padded][V]
+    layer:  w_hh turned [block of units][4 H padded][V]; w_ih turned, the same over inputs
     head:   [class][H padded]
 """
 
@@ -60,7 +60,9 @@ def make_plan(params: Params) -> tuple[I64, int, int]:
 
 
 @kernel
-def pack_layer_entry(plan: I64, n: int, w_ih: Floats, w_hh: Floats, b: Floats, arena: Floats) -> None:
+def pack_layer_entry(
+    plan: I64, n: int, w_ih: Floats, w_hh: Floats, b: Floats, arena: Floats
+) -> None:
     """Write the weights of layer `n` into `arena`."""
     n_in, n_units, n_k = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_IN] + plan[n, N_UNITS]
     v = lanes(arena)
@@ -78,7 +80,9 @@ def pack_layer_entry(plan: I64, n: int, w_ih: Floats, w_hh: Floats, b: Floats, a
 
 
 @kernel
-def unpack_layer_entry(plan: I64, n: int, arena: Floats, w_ih: Floats, w_hh: Floats, b: Floats) -> None:
+def unpack_layer_entry(
+    plan: I64, n: int, arena: Floats, w_ih: Floats, w_hh: Floats, b: Floats
+) -> None:
     """Read the gradients of layer `n` from `arena`."""
     n_in, n_units, n_k = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_IN] + plan[n, N_UNITS]
     v = lanes(arena)
@@ -160,4 +164,4 @@ def layer_at(plan: I64, n: int, n_rows: int, room: int, keep: bool) -> int:
             at += room * per_step * 4
     if keep and n >= plan.shape[0]:
         at += room * n_rows * plan[0, N_IN]
-    return at
+    return int(at)

@@ -1,4 +1,4 @@
-"""The entries of training: back-propagation from given gradients, a whole batch, Adam."""
+"""The entries of training: back-propagation, the loss, Adam."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.jit import kernel
 from streamrnn.kernels.rnn.backward import head_backward, layer_backward
 from streamrnn.kernels.rnn.forward import is_live
-from streamrnn.kernels.rnn.infer import (
-    TAPE_ROWS,
-    gather_inputs,
-    head_rows,
-    head_scratch,
-    layers_forward,
-    load_state,
-    store_state,
-)
+from streamrnn.kernels.rnn.infer import TAPE_ROWS, head_scratch
 from streamrnn.kernels.rnn.layout import N_IN, N_PADDED, N_UNITS, layer_at
 from streamrnn.kernels.rnn.simd import lanes
 
@@ -29,7 +21,7 @@ def _widest(plan: I64, v: int) -> int:
     width = -(-plan[0, N_IN] // v) * v
     for n in range(plan.shape[0] - 1):
         width = max(width, plan[n, N_PADDED])
-    return width
+    return int(width)
 
 
 @kernel
@@ -38,7 +30,7 @@ def work_size(plan: I64, v: int, n_steps: int) -> int:
     total = n_steps * TAPE_ROWS * _widest(plan, v) + TAPE_ROWS * head_scratch(plan)
     for n in range(plan.shape[0] - 1):
         total += 2 * TAPE_ROWS * plan[n, N_PADDED]
-    return total
+    return int(total)
 
 
 @kernel
@@ -107,9 +99,12 @@ def backward_entry(
     grads: Floats,
     d_x: Floats,
     n_steps: int,
+    row_from: int,
+    row_to: int,
     keep: bool,
+    want_x: bool,
 ) -> None:
-    """Go back through time over a whole tape (see `Backend.backward`).
+    """Go back through time over the slices of a tape (see `Backend.backward`).
 
     Parameters
     ----------
@@ -125,22 +120,32 @@ def backward_entry(
     d_state : 1-D
         Gradient at the end state; becomes that at the start state.
     grads : 1-D, like the weights
-        Must be 0; overwritten.
-    d_x : (T * B, I)
-        Must be 0; overwritten.
-    n_steps, keep
-        T, True.
+        Added to.
+    d_x : (T * B, I), or empty
+        Overwritten, if `want_x`.
+    n_steps : int
+        T.
+    row_from, row_to : int
+        The rows of the tape, as in `run_entry`.
+    keep : bool
+        True: tapes are kept.
+    want_x : bool
+        Whether to go back through the first layer to the inputs.
     """
     last = plan.shape[0] - 1
     n_rows = d_logits.shape[0] // max(n_steps, 1)
-    h_padded, c_padded, n_classes = plan[last - 1, N_PADDED], plan[last, N_PADDED], plan[last, N_UNITS]
+    h_padded, c_padded, n_classes = (
+        plan[last - 1, N_PADDED],
+        plan[last, N_PADDED],
+        plan[last, N_UNITS],
+    )
     v = lanes(work)
     i_padded = -(-plan[0, N_IN] // v) * v
     head_at = n_steps * TAPE_ROWS * _widest(plan, v)
     ends_at = head_at + TAPE_ROWS * head_scratch(plan)
-    for row0 in range(0, n_rows, TAPE_ROWS):
-        n_given = min(TAPE_ROWS, n_rows - row0)
-        buffer = tape[row0 // TAPE_ROWS]
+    for row0 in range(row_from, row_to, TAPE_ROWS):
+        n_given = min(TAPE_ROWS, row_to - row0)
+        buffer = tape[(row0 - row_from) // TAPE_ROWS]
         h_at = layer_at(plan, last - 1, TAPE_ROWS, n_steps, keep) + TAPE_ROWS * h_padded
         for t in range(n_steps):
             for r in range(TAPE_ROWS):
@@ -161,131 +166,79 @@ def backward_entry(
                 )  # fmt: skip
         _move_ends(plan, work, ends_at, d_state, n_rows, row0, n_given, False)
         _slice_backward(
-            plan, turned, buffer, work, ends_at, ends, row0, n_given, n_steps, keep, grads, True
+            plan, turned, buffer, work, ends_at, ends, row0, n_given, n_steps, keep, grads, want_x
         )
         _move_ends(plan, work, ends_at, d_state, n_rows, row0, n_given, True)
-        for t in range(n_steps):
+        for t in range(n_steps if want_x else 0):
             for r in range(n_given):
                 for k in range(plan[0, N_IN]):
                     d_x[t * n_rows + row0 + r, k] = work[(t * TAPE_ROWS + r) * i_padded + k]
 
 
 @kernel
-def _loss_row(
-    logits: Floats, at: int, n_classes: int, y: int, weight: float, smoothing: float
-) -> float:
-    """Turn one row's logits into gradients; return its loss. Both are times `weight`."""
-    top = logits[at]
+def _loss_row(logits: Floats, y: int, weight: float, smoothing: float, d_logits: Floats) -> float:
+    """Write the gradient of one row of logits; return its loss. Both are times `weight`."""
+    n_classes = logits.size
+    top = logits[0]
     for k in range(1, n_classes):
-        top = max(top, logits[at + k])
+        top = max(top, logits[k])
     total = 0.0
     for k in range(n_classes):
-        total += math.exp(np.float64(logits[at + k] - top))
+        total += math.exp(np.float64(logits[k] - top))
     log_total = math.log(total)
     loss = 0.0
     for k in range(n_classes):
         wanted = smoothing / n_classes
         if k == y:
             wanted += 1.0 - smoothing
-        log_p = np.float64(logits[at + k] - top) - log_total
+        log_p = np.float64(logits[k] - top) - log_total
         loss -= wanted * log_p
-        logits[at + k] = weight * (math.exp(log_p) - wanted)
+        d_logits[k] = weight * (math.exp(log_p) - wanted)
     return weight * loss
 
 
 @kernel
-def batch_entry(
-    plan: I64,
-    arena: Floats,
-    turned: Floats,
-    x: Floats,
-    n_steps: int,
-    state: Floats,
-    ends: I64,
-    mask: Floats,
+def loss_entry(
+    logits: Floats,
     targets: I64,
     weights: Floats,
     class_weights: Floats,
     smoothing: float,
-    buffer: Floats,
-    work: Floats,
-    grads: Floats,
-    keep: bool,
+    ends: I64,
+    d_logits: Floats,
+    row_from: int,
+    row_to: int,
 ) -> float:
-    """Run a batch forwards and backwards, slice by slice through the same buffers.
+    """Return some rows' part of the loss that `LossSpec` defines, and write its gradient.
 
     Parameters
     ----------
-    plan, arena, turned
-        The network.
-    x, n_steps, state, ends, mask
-        As in `run_entry`; `ends` is not empty.
+    logits, d_logits : (T * B, C)
+        d_logits may be logits.
     targets, weights : (T, B)
     class_weights : (C,)
     smoothing : float
-        Label smoothing.
-    buffer : 1-D, `layer_at` (L + 1)
-    work : 1-D, `work_size`
-    grads : 1-D
-        Overwritten.
-    keep
-        True.
-
-    Returns
-    -------
-    loss : float
+    ends : int64 (B,)
+        Lengths.
+    row_from, row_to : int
+        Which rows.
     """
-    last = plan.shape[0] - 1
-    n_rows = targets.shape[1]
-    n_in, n_classes = plan[0, N_IN], plan[last, N_UNITS]
-    h_padded, c_padded = plan[last - 1, N_PADDED], plan[last, N_PADDED]
-    head_at = n_steps * TAPE_ROWS * _widest(plan, lanes(work))
-    ends_at = head_at + TAPE_ROWS * head_scratch(plan)
-    grads[:] = 0
+    n_steps, n_rows = targets.shape
     total = 0.0
     for t in range(n_steps):
         for row in range(n_rows):
-            if weights[t, row] != 0 and is_live(ends, row, t):
+            if weights[t, row] != 0 and t < ends[row]:
                 total += np.float64(weights[t, row]) * np.float64(class_weights[targets[t, row]])
     loss = 0.0
-    flat = x.reshape(-1)
-    for row0 in range(0, n_rows, TAPE_ROWS):
-        n_given = min(TAPE_ROWS, n_rows - row0)
-        gather_inputs(plan, flat, n_rows, row0, n_given, ends, buffer, TAPE_ROWS, n_steps)
-        load_state(plan, state, n_rows, row0, n_given, ends, buffer, TAPE_ROWS, n_steps, keep)
-        h_at = layers_forward(
-            plan, arena, buffer, layer_at(plan, last, TAPE_ROWS, n_steps, keep), n_in,
-            TAPE_ROWS * n_in, buffer, n_steps, ends, row0, TAPE_ROWS, n_given, 0, n_steps, keep,
-        )  # fmt: skip
-        store_state(
-            plan, state, n_rows, row0, n_given, ends, buffer, TAPE_ROWS, n_steps, keep, n_steps
-        )
-        if total == 0.0:
-            continue
-        work[:] = 0
-        for t in range(n_steps):
-            h_at += TAPE_ROWS * h_padded
-            used = False
-            for r in range(n_given):
-                used |= weights[t, row0 + r] != 0 and is_live(ends, row0 + r, t)
-            if not used:
-                continue
-            scratch = work[head_at:ends_at]
-            out = head_rows(plan, arena, buffer, h_at, row0, n_given, mask, scratch)
-            for r in range(n_given):
-                weight = np.float64(weights[t, row0 + r])
-                if weight != 0 and is_live(ends, row0 + r, t):
-                    y = targets[t, row0 + r]
-                    weight *= np.float64(class_weights[y]) / total
-                    at = out + r * c_padded
-                    loss += _loss_row(scratch, at, n_classes, y, weight, smoothing)
-                    head_backward(
-                        plan, turned, scratch, at, scratch, r * h_padded, mask, row0 + r,
-                        work, (t * TAPE_ROWS + r) * h_padded, grads,
-                    )  # fmt: skip
-        _slice_backward(
-            plan, turned, buffer, work, ends_at, ends, row0, n_given, n_steps, keep, grads, False
-        )
+    for t in range(n_steps):
+        for row in range(row_from, row_to):
+            at = t * n_rows + row
+            if total != 0.0 and weights[t, row] != 0 and t < ends[row]:
+                y = targets[t, row]
+                weight = np.float64(weights[t, row]) * np.float64(class_weights[y]) / total
+                loss += _loss_row(logits[at], y, weight, smoothing, d_logits[at])
+            else:
+                d_logits[at] = 0
     return loss
 
 

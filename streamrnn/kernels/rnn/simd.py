@@ -18,7 +18,9 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
+
+from streamrnn.kernels.jit import intrinsic
 
 _I32 = ir.IntType(32)
 
@@ -59,9 +61,9 @@ def _ir_type(kind: Any) -> Any:
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Vector) -> None:
-        super().__init__(manager, kind, _ir_type(kind))
+        super().__init__(manager, kind, _ir_type(kind))  # type: ignore[no-untyped-call]
 
 
 def element_of(kind: Any) -> Any:
@@ -140,7 +142,9 @@ def broadcast(typing_context: Any, a: Any, at: Any) -> Any:
     kind = VECTORS[a.dtype]
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        return _splat(builder, builder.load(_pointer(context, builder, signature_, arguments)), kind)
+        return _splat(
+            builder, builder.load(_pointer(context, builder, signature_, arguments)), kind
+        )
 
     return kind(a, types.intp), codegen
 
@@ -215,20 +219,21 @@ def power_of_two(typing_context: Any, shifted: Any) -> Any:
 def _define_operator(function: Callable[..., Any], instruction: str) -> None:
     """Give vectors one of Python's operators."""
 
-    class Template(ConcreteTemplate):  # type: ignore[misc]
-        cases = [signature(kind, kind, kind) for kind in VECTORS.values()]  # noqa: RUF012
-
-    cast(Any, infer_global(function))(Template)
+    class Template(ConcreteTemplate):
+        cases = [_signature(kind, kind, kind) for kind in VECTORS.values()]  # noqa: RUF012
 
     def lower(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         return getattr(builder, instruction)(*arguments)
 
+    _infer_global(function)(Template)
     for kind in VECTORS.values():
-        lower_builtin(function, kind, kind)(lower)
+        _lower_builtin(function, kind, kind)(lower)
 
 
+_signature, _infer_global, _lower_builtin = (
+    cast(Callable[..., Any], f) for f in (signature, infer_global, lower_builtin)
+)
 _define_operator(operator.add, "fadd")
 _define_operator(operator.sub, "fsub")
 _define_operator(operator.mul, "fmul")
 _define_operator(operator.truediv, "fdiv")
-
