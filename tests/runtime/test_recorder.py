@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runtime_make import CHANNELS, INFO, make_frames
+
+from streamrnn.core.errors import SessionError
+from streamrnn.core.records import Event, GapRecord
+from streamrnn.core.types import Channel, End, Gap, Label, Marker, StreamInfo
+from streamrnn.runtime.recorder import Recorder
+from streamrnn.sessions.reader import read_session
+
+
+class Clock:
+    """Host time that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_ns = 10**18
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s.mcap"
+
+
+def recorder(path: Path, clock: Clock | None = None) -> Recorder:
+    return Recorder(path, INFO, {"subject": "anna"}, clock_ns=clock or Clock())
+
+
+def test_what_comes_is_what_is_read(path: Path) -> None:
+    r = recorder(path)
+    frames = make_frames(100)
+    for item in (
+        INFO,
+        frames[:30],
+        Marker("left", "start", 300_000),
+        frames[30:60],
+        Marker("left", "end", 600_000),
+        frames[62:],
+        make_frames(0),
+        End(),
+    ):
+        r.push(item)
+    event = Event("left", "discrete", 70, 700_000, 300_000, 600_000, 0.9)
+    r.open("dev", "sha256:0")
+    r.write(event)
+    r.write(GapRecord("lost", 62, 620_000, 2, "filled"))
+    assert (r.n_frames, r.n_labels, r.n_missing) == (98, 1, 2)
+    r.close()
+    session = read_session(path)
+    assert session.info == INFO
+    assert session.subject == "anna"
+    assert session.frames.seq.tolist() == [*range(60), *range(62, 100)]
+    assert np.array_equal(session.frames.x[:60], frames.x[:60])
+    assert session.labels == [Label("left", 300_000, 600_000, "board")]
+    assert [e["gesture"] for e in session.events] == ["left"]
+
+
+def test_a_reboot_moves_the_rest_behind(path: Path) -> None:
+    clock = Clock()
+    r = recorder(path, clock)
+    r.push(Gap("unplug", restart=True))  # before the first frame it changes nothing
+    r.push(make_frames(100, first=700))
+    r.push(Gap("unplug"))
+    r.push(Gap("reboot", restart=True))
+    r.push(Marker("left", "start", 0))
+    clock.now_ns += 5_000_000_000
+    r.push(make_frames(50, seed=3))
+    r.push(Marker("left", "end", 250_000))
+    r.close()
+    assert r.n_missing == 0  # nobody knows how many
+    session = read_session(path)
+    seq, t_us = session.frames.seq, session.frames.t_us
+    assert seq.tolist() == [*range(700, 800), *range(1300, 1350)]
+    assert (np.diff(t_us) > 0).all()
+    assert t_us[100] - t_us[99] == 5_000_000
+    assert session.labels == [Label("left", t_us[100], t_us[100] + 250_000, "board")]
+
+
+def test_a_reboot_is_a_gap_that_no_model_bridges(path: Path) -> None:
+    r = recorder(path)
+    r.push(make_frames(10))
+    r.push(Gap("reboot", restart=True))
+    r.push(make_frames(10))
+    r.close()
+    assert np.diff(read_session(path).frames.t_us).max() == 2_000_000
+
+
+def test_keys_begin_and_end_labels(path: Path) -> None:
+    r = recorder(path)
+    frames = make_frames(100)
+    for first, key in ((0, "left"), (20, "left"), (40, "right"), (60, "left"), (80, "")):
+        r.push(frames[first : first + 20])
+        if key:
+            r.toggle(key)
+    assert r.open_label == "left"
+    r.close()
+    assert read_session(path).labels == [
+        Label("left", 200_000, 400_000, "keys"),
+        Label("right", 600_000, 800_000, "keys"),
+        Label("left", 800_000, 1_000_000, "keys"),
+    ]
+    assert r.n_labels == 3
+
+
+def test_an_end_without_its_start_is_let_go(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    r = recorder(path)
+    with caplog.at_level(logging.WARNING):
+        r.push(Marker("left", "end", 5))
+    r.close()
+    assert "its start was not seen" in caplog.text
+    assert read_session(path).labels == []
+
+
+def test_other_channels_need_another_session(path: Path) -> None:
+    r = recorder(path)
+    r.push(make_frames(5))
+    with pytest.raises(SessionError, match="changed its channels"):
+        r.push(StreamInfo((*CHANNELS, Channel("t")), 100.0))
+    r.close()
+    assert len(read_session(path)) == 5
+
+
+def test_an_existing_file_is_not_replaced_unasked(path: Path) -> None:
+    recorder(path).close()
+    with pytest.raises(SessionError, match="exists"):
+        recorder(path)
+    Recorder(path, INFO, {}, overwrite=True).close()
