@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--subject", default="", help="Who does the gestures; splits go by it.")
 @click.option("--note", default="", help="Kept with the session.")
 @click.option(
-    "--rate", default=0.0, type=click.FloatRange(0, min_open=True),
+    "--rate", type=click.FloatRange(0, min_open=True),
     help="Frame rate of a text stream, Hz.",
 )  # fmt: skip
 @click.option("--keys", "key_text", default="", metavar="a=left,b=right", help="Labels by key.")
@@ -37,7 +37,7 @@ def command(
     duration: float | None,
     subject: str,
     note: str,
-    rate: float,
+    rate: float | None,
     key_text: str,
     overwrite: bool,
 ) -> None:
@@ -54,7 +54,7 @@ def command(
     from streamrnn.sources import open_source
 
     labels = parse_keys(key_text) if key_text else {}
-    source = open_source(url, rate_hz=rate)
+    source = open_source(url, rate_hz=rate or 0.0)
     with notice_if_slow("compiling kernels (first run only) ..."):
         warm_up_decoder()
     with ExitStack() as stack:
