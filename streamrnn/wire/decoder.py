@@ -13,6 +13,7 @@ from streamrnn.wire.packet import (
     MAX_ENCODED,
     MAX_T_US,
     WireItem,
+    byte_view,
     frame_time_us,
 )
 
@@ -90,7 +91,7 @@ class WireDecoder:
         if n <= PIECE_BYTES and not isinstance(data, memoryview):
             self._input[:n] = data
             return self._decode(n, [])
-        view = memoryview(data).cast("B")
+        view = byte_view(data)
         items: list[WireItem] = []
         for start in range(0, len(view), PIECE_BYTES):
             piece = view[start : start + PIECE_BYTES]

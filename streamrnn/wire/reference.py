@@ -1,8 +1,8 @@
 """The oracle: a decoder so plain that nobody doubts it.
 
 It splits at delimiters, undoes COBS run by run, asks zlib for the checksum, and looks at one frame
-a time. `streamrnn.wire.decoder` must give the same items; a device that only reads a few commands
-may just as well use this one, which compiles nothing.
+after another. `streamrnn.wire.decoder` must give the same items; a device that only reads a few
+commands may just as well use this one, which compiles nothing.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamrnn.core.types import F32, Channel, Counters, Frames, Item, StreamInfo
 from streamrnn.kernels.codec import text
-from streamrnn.wire.packet import frame_time_us
+from streamrnn.wire.packet import byte_view, frame_time_us
 
 #: Longest line, in bytes without its end.
 MAX_LINE = 512
@@ -100,7 +100,7 @@ class TextDecoder:
         list
             A `StreamInfo` before the first frames; neighbouring lines are one block.
         """
-        view = memoryview(data).cast("B")
+        view = byte_view(data)
         items: list[Item] = []
         for start in range(0, len(view), PIECE_BYTES):
             piece = view[start : start + PIECE_BYTES]
