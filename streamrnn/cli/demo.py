@@ -116,10 +116,10 @@ class Demo:
         """Do the job with simulated people; return title, report and statistics."""
         say_step(f"1. Record {len(TRAINED_ON)} people through the serial port, {RECORD_S} s each")
         sessions = []
-        for person in TRAINED_ON:
+        for person in map(str, TRAINED_ON):
             path = self.folder / f"person-{person}.mcap"
-            with self._board("--signals", "--person", str(person), "--seconds", str(RECORD_S),
-                             "--speed", "0") as board:  # fmt: skip
+            with self._board("--signals", "--person", person, "--seed", person,
+                             "--seconds", str(RECORD_S), "--speed", "0") as board:  # fmt: skip
                 self._streamrnn("record", f"serial:{board.port}", "-o", str(path),
                                 "--subject", f"person-{person}", "--overwrite")  # fmt: skip
             sessions.append(str(path))
