@@ -20,7 +20,7 @@ from streamrnn.training.data import DataSet, Stretch
 from streamrnn.training.targets import cut_in_gaps, frame_weights
 
 #: A slice holds about so many median gestures, within these bounds (frames).
-GESTURES_A_SLICE = 5
+GESTURES_A_SLICE = 2
 SLICE_BOUNDS = (32, 256)
 
 

@@ -73,7 +73,7 @@ class TrainConfig:
         Loss: smoothing; a class weighs ``(mean count / count) ** power``. Dropout before the head,
         one mask a lane and slice.
     n_lanes, slice_frames : int
-        Streams side by side, and frames between two updates; 0 frames: about five gestures.
+        Streams side by side, and frames between two updates; 0 frames: about two gestures.
     reset_probability : float
         Chance that a lane forgets its state before a slice, so that no start state is strange.
     batch_size : int
@@ -106,7 +106,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     label_smoothing: float = 0.05
-    class_weight_power: float = 0.5
+    class_weight_power: float = 0.35
     dropout: float = 0.3
     n_lanes: int = 16
     slice_frames: int = 0

@@ -14,6 +14,8 @@ from streamrnn.sessions.labels import runs
 MIN_TAIL_FRAMES = 5
 #: Shortest event, as a share of the median gesture of the class with the shortest gestures.
 SHORTEST_SHARE = 0.5
+#: Thresholds on activity: sure to begin, and slow to let go.
+ENTER, EXIT = 0.6, 0.4
 
 
 def gesture_runs(y: I64) -> list[tuple[int, int, int]]:
@@ -107,4 +109,4 @@ def decision_for(ys: Sequence[I64], rate_hz: float) -> dict[str, float]:
     rate_hz : float
     """
     frames = max(1.0, round(SHORTEST_SHARE * shortest_class_frames(ys)) - 0.5)
-    return {"enter": 0.4, "exit": 0.4, "min_ms": round(frames * 1000.0 / rate_hz, 3)}
+    return {"enter": ENTER, "exit": EXIT, "min_ms": round(frames * 1000.0 / rate_hz, 3)}

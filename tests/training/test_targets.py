@@ -57,5 +57,5 @@ def test_lengths_and_the_shortest_event_come_from_the_labels():
     y = np.repeat([0, 1, 0, 1, 0, 2], [5, 20, 5, 22, 5, 60]).astype(np.int64)
     assert median_frames([y]) == 22
     assert shortest_class_frames([y]) == 21
-    assert decision_for([y], 100.0) == {"enter": 0.4, "exit": 0.4, "min_ms": 95.0}
+    assert decision_for([y], 100.0) == {"enter": 0.6, "exit": 0.4, "min_ms": 95.0}
     assert median_frames([]) == shortest_class_frames([]) == 0.0
