@@ -108,12 +108,16 @@ def read_tables(path: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 
 def ready_backend(bundle: Bundle, name: str) -> Backend:
     """Return a backend with everything compiled that a run of `bundle` calls."""
+    import gc
+
     from streamrnn.kernels.backend import get_backend
     from streamrnn.runtime.warmup import warm_up
 
     backend = get_backend(name)
     with notice_if_slow("compiling kernels (first run only) ..."):
         warm_up(bundle, backend)
+    # What stands now stays: a collection among all of Numba's objects would stop a live run.
+    gc.freeze()
     return backend
 
 

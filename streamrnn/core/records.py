@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 #: Version of the event records; a reader must ignore keys that it does not know.
 RECORD_VERSION = 1
+#: One for all: `json.dumps` would make a new one for each record.
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +131,4 @@ def to_json_line(record: Record, *, stream: str = "", model: str = "") -> str:
         document["stream"] = stream
     if model:
         document["model"] = model
-    return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(document)

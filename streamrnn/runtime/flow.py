@@ -100,19 +100,18 @@ class Flow:
         rate_hz = source.info.rate_hz
         max_frames = max(_MIN_QUEUE_FRAMES, round(rate_hz * QUEUE_S))
         self.clock = StreamClock(rate_hz, duration_s)
-        self.reader = Reader(source, drop=drop, max_frames=max_frames)
+        self.reader = Reader(source, drop=drop, max_frames=max_frames, standby=source.live)
         self.ended = ""
         self._stop = stop
 
     def batches(self) -> Generator[list[Item], None, None]:
         """Yield the items that came together; an empty list at least every `TICK_S`."""
-        stopped = False
-        with self.reader:
+        with self.reader as reader:
             while not self.ended:
-                if self._stop.is_set() and not stopped:
-                    stopped = True
-                    self.reader.stop()
-                items = self.reader.take(TICK_S)
+                stopped = self._stop.is_set()
+                if stopped:
+                    reader.stop()
+                items = reader.take(TICK_S)
                 if items is None:
                     self.ended = "stopped" if stopped else "end"
                     return

@@ -1,4 +1,4 @@
-"""The live loop: source -> reader thread -> queue -> pipeline -> sinks."""
+"""The live loop: source -> pipeline -> sinks."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def run_stream(
     source : Source
         Open; not closed here.
     pipeline : Pipeline
-        Fresh. If it has a timer, that also gets the stages ``queue`` (from read to taken) and
-        ``sink``, and is reported in the statistics.
+        Fresh. If it has a timer, that also gets the stages ``sink`` and, where frames
+        had to wait, ``queue``, and is reported in the statistics.
     sinks : sequence of Sink
         Opened, given every record and at last the statistics, and closed.
     stop : threading.Event
@@ -112,7 +112,7 @@ class _Run:
 
     def process(self, items: list[Item], watchers: Sequence[Callable[[Item], None]]) -> None:
         timer = self._timer
-        if timer and items:
+        if timer and self._flow.reader.waited_ns:
             timer.add("queue", self._flow.reader.waited_ns)
         for item in items:
             for watch in watchers:

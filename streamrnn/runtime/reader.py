@@ -1,7 +1,10 @@
-"""One reader thread and a bounded queue between a source and whoever takes its items.
+"""Reads a source for a loop: directly while it keeps up, by a standby thread when it does not.
 
-Live, the oldest frames go when the consumer is late; they are counted, and a `Gap` stands in their
-place. Lossless, the reader waits, and with it the device. See docs/adr/0006.
+Handing every frame from a reader thread to the loop would cost a wake-up a frame. So the loop reads
+for itself, and a standby thread takes over only when the loop has been away for some milliseconds
+(a blocked pipe, a slow disk): it empties the device's small buffers into a bounded queue. Live, the
+oldest frames go when that is full; they are counted, and a `Gap` stands in their place. Lossless,
+the thread stops reading, and the device waits. See docs/adr/0006-threads-and-back-pressure.md.
 """
 
 from __future__ import annotations
@@ -9,139 +12,149 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from queue import Empty, SimpleQueue
 from time import perf_counter_ns
 
 from streamrnn.core.types import End, Frames, Gap, Item
 from streamrnn.sources.base import Source
 
-#: How long one read waits, seconds: the longest time that stopping takes.
-_READ_S = 0.1
+#: The standby thread looks this often whether the loop is away, seconds. A tty holds 4 KiB and
+#: more: 50 ms of a device that sends 80 kB/s.
+_LOOK_S = 0.02
+#: ... and takes over when it has been away for this long, nanoseconds.
+_AWAY_NS = 10_000_000
+#: How long a read of the standby thread keeps the loop from reading, at most, seconds.
+_STANDBY_READ_S = 0.005
 _OVERRUN = Gap("overrun")
 
 
 class Reader:
-    """Reads a source in a thread of its own.
+    """Reads a source for one loop; a context manager.
 
     Parameters
     ----------
     source : Source
-        Open; only the thread reads it until `close`.
+        Open; not read by anyone else until `close`.
     drop : bool
-        True: drop the oldest frames when the queue is full. False: wait.
+        True: drop the oldest frames when the queue is full. False: let the source wait.
     max_frames : int
         Frames that the queue holds.
+    standby : bool
+        False: no thread. For sources that wait by themselves.
 
     Attributes
     ----------
     n_overrun_frames : int
         Frames dropped.
     waited_ns : int
-        Time that the oldest item of the last `take` lay in the queue.
+        Time that the oldest item of the last `take` lay in the queue; 0 when it did not.
     """
 
-    def __init__(self, source: Source, *, drop: bool, max_frames: int) -> None:
+    def __init__(self, source: Source, *, drop: bool, max_frames: int, standby: bool) -> None:
         self.n_overrun_frames = 0
         self.waited_ns = 0
         self._source = source
         self._drop = drop
         self._max_frames = max_frames
+        # Held by whoever reads the source or touches what follows.
         self._lock = threading.Lock()
         self._items: deque[Item] = deque()
         self._n_frames = 0
         self._oldest_ns = 0
-        # One token a put: waking up costs less than with a condition variable.
-        self._wake: SimpleQueue[None] = SimpleQueue()
-        self._room = threading.Event()
-        self._stopping = False
         self._finished = False
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="streamrnn-reader", daemon=True)
+        self._away_ns = 0  # since when the loop is away; 0: it is here
+        self._stop = threading.Event()
+        self._thread = (
+            threading.Thread(target=self._stand_by, name="streamrnn-standby", daemon=True)
+            if standby
+            else None
+        )
 
     def __enter__(self) -> Reader:
-        """Start to read."""
-        self._thread.start()
+        """Get ready to read."""
+        if self._thread is not None:
+            self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Stop reading."""
         self.close()
 
-    def close(self) -> None:
-        """Stop reading and wait for the thread; what is still queued is forgotten."""
-        self._stopping = True
-        self._room.set()
-        self._thread.join()
-
     def stop(self) -> None:
-        """Stop reading; what is queued can still be taken."""
-        self._stopping = True
-        self._room.set()
+        """Read no more; what is queued can still be taken."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Read no more, and wait for the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def take(self, timeout_s: float) -> list[Item] | None:
-        """Return all that is queued, waiting for the first; None when nothing will follow.
+        """Return what is queued, or else what the source gives; None when nothing will follow.
 
         Raises
         ------
         Exception
             Whatever the source raised, behind the last of its items.
         """
+        self._away_ns = 0  # the standby thread lets go of the lock as soon as its read is over
         try:
-            self._wake.get(timeout=timeout_s)
-        except Empty:
-            return []
-        with self._lock:
-            items = list(self._items)
-            self._items.clear()
-            self._n_frames = 0
-            finished = self._finished
-            self.waited_ns = perf_counter_ns() - self._oldest_ns if items else 0
-            self._room.set()
-        if items:
-            if finished:
-                self._wake.put(None)
-            return items
-        if not finished:
-            return []
-        if self._error is not None:
-            raise self._error
-        return None
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping:
-                items = self._source.read(_READ_S)
-                if items:
-                    self._put(items)
-                    if isinstance(items[-1], End):
-                        return
-        except Exception as error:  # handed to the consumer, which raises it
-            self._error = error
-        finally:
             with self._lock:
-                self._finished = True
-            self._wake.put(None)
+                if self._items:
+                    items = list(self._items)
+                    self._items.clear()
+                    self._n_frames = 0
+                    self.waited_ns = perf_counter_ns() - self._oldest_ns
+                    return items
+                if self._error is not None:
+                    raise self._error
+                if self._finished or self._stop.is_set():
+                    return None
+                self.waited_ns = 0
+                return self._read(timeout_s)
+        finally:
+            self._away_ns = perf_counter_ns()
+
+    def _read(self, timeout_s: float) -> list[Item]:
+        items = self._source.read(timeout_s)
+        if items and isinstance(items[-1], End):
+            self._finished = True
+        return items
+
+    def _stand_by(self) -> None:
+        while not self._stop.wait(_LOOK_S):
+            while self._must_read():
+                with self._lock:
+                    if not self._away_ns or self._finished or self._is_full():
+                        break
+                    try:
+                        items = self._read(_STANDBY_READ_S)
+                    except Exception as error:  # raised again by the loop's next `take`
+                        self._error = error
+                        self._finished = True
+                        return
+                    self._put(items)
+
+    def _must_read(self) -> bool:
+        away_ns = self._away_ns
+        return bool(
+            away_ns
+            and perf_counter_ns() - away_ns > _AWAY_NS
+            and not self._finished
+            and not self._stop.is_set()
+        )
+
+    def _is_full(self) -> bool:
+        return not self._drop and self._n_frames >= self._max_frames
 
     def _put(self, items: list[Item]) -> None:
-        n_frames = sum(len(item) for item in items if isinstance(item, Frames))
-        if not self._drop:
-            self._wait_for_room(n_frames)
-        with self._lock:
-            if not self._items:
-                self._oldest_ns = perf_counter_ns()
-            self._items.extend(items)
-            self._n_frames += n_frames
-            if self._drop and self._n_frames > self._max_frames:
-                self._shed()
-        self._wake.put(None)
-
-    def _wait_for_room(self, n_frames: int) -> None:
-        while not self._stopping:
-            with self._lock:
-                if not self._n_frames or self._n_frames + n_frames <= self._max_frames:
-                    return
-                self._room.clear()
-            self._room.wait()
+        if not self._items:
+            self._oldest_ns = perf_counter_ns()
+        self._items.extend(items)
+        self._n_frames += sum(len(item) for item in items if isinstance(item, Frames))
+        if self._drop and self._n_frames > self._max_frames:
+            self._shed()
 
     def _shed(self) -> None:
         """Drop the oldest frames; everything else stays, in order."""
