@@ -181,13 +181,13 @@ class Device:
     def _start(self) -> None:
         if self._is_streaming:
             return
-        if self._fetcher.is_over:
-            self._announce_end()
-            return
         if self._pace_us is None:
             self._next_hello_us = self._clock_us
         self._pace_us = self._clock_us - self._fetcher.next_us
-        self._is_streaming = True
+        if self._fetcher.is_over:
+            self._announce_end()
+        else:
+            self._is_streaming = True
 
     def _set_rate(self, rate_hz: object) -> tuple[bool, str]:
         if isinstance(rate_hz, bool) or not isinstance(rate_hz, int | float):

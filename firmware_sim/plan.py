@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,32 +116,29 @@ class Planner:
         self._lead_s: float | None = lead_s
         self._deck: list[str] = []
         self._is_first = True
+        self._posture = (0.0, 0.0)
 
-    def passages(self, seconds: float | None) -> Iterator[Passage]:
-        """Yield passages of `seconds` in all, or without end.
+    def passage(self, left_s: float | None) -> Passage:
+        """Return the next passage.
 
-        What would not be over in time is not begun: the rest of the time is still.
+        Parameters
+        ----------
+        left_s : float or None
+            Time until the end; None: endless. What would not be over in time is not begun: the
+            rest is still, and the passage is the last.
         """
-        left_s = seconds
-        posture = (0.0, 0.0)
-        while True:
-            passage = Passage(*posture)
-            while passage.duration_s < _PASSAGE_S and not passage.last:
-                kept = (len(passage.strokes), len(passage.walks), len(passage.activities))
-                before_s = passage.duration_s
-                self._do(passage)
-                if left_s is not None and passage.duration_s > left_s:
-                    del passage.strokes[kept[0] :]
-                    del passage.walks[kept[1] :]
-                    del passage.activities[kept[2] :]
-                    passage.duration_s = max(left_s, before_s)
-                    passage.last = True
-            posture = passage.posture()
-            yield passage
-            if passage.last:
-                return
-            if left_s is not None:
-                left_s -= passage.duration_s
+        passage = Passage(*self._posture)
+        while passage.duration_s < _PASSAGE_S and not passage.last:
+            kept = (len(passage.strokes), len(passage.walks), len(passage.activities))
+            self._do(passage)
+            if left_s is not None and passage.duration_s > left_s:
+                del passage.strokes[kept[0] :]
+                del passage.walks[kept[1] :]
+                del passage.activities[kept[2] :]
+                passage.duration_s = left_s
+                passage.last = True
+        self._posture = passage.posture()
+        return passage
 
     def _do(self, passage: Passage) -> None:
         """Append one pause and one activity."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from firmware_sim.origin import Block, to_rows
 from streamrnn.core.errors import SessionError, WireError
+from streamrnn.core.text import printable
 from streamrnn.core.types import I64, Label, Marker
 from streamrnn.wire.schema import MAX_RATE_HZ, MIN_RATE_HZ, ChannelGroup, Hello
 
@@ -43,6 +44,10 @@ class PlaybackOrigin:
         info, frames = session.info, session.frames
         if len(frames) and frames.t_us[0] < 0:
             raise SessionError(f"playback: the times begin at {frames.t_us[0]} us, below 0")
+        for label in session.labels:
+            if label.start_us < 0:
+                name, at_us = printable(label.name, 40), label.start_us
+                raise SessionError(f"playback: label {name!r} begins at {at_us} us, below 0")
         try:
             self.hello = Hello(
                 name=info.name,

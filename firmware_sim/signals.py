@@ -8,6 +8,7 @@ whatever the sizes of the blocks that are asked for.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -156,24 +157,21 @@ class SignalOrigin:
             for sequence in np.random.SeedSequence([_SEED_DOMAIN, self.seed, *self.people]).spawn(2)
         )
         share_s = TURN_S if self.seconds is None else self.seconds / len(self.people)
-        start, turn, last = 0, 0, None
-        while self.seconds is None or turn < len(self.people):
+        start, last = 0, None
+        for turn in itertools.count() if self.seconds is None else range(len(self.people)):
             person = make_person(self.people[turn % len(self.people)])
-            turn += 1
             endless = self.seconds is None and len(self.people) == 1
-            end = None if endless else round(turn * share_s * rate_hz)
-            turn_s = None if end is None else (end - start) / rate_hz
-            planner = Planner(person, plan_rng, self.plan, self.lead_s if turn == 1 else 1.0)
-            for passage in planner.passages(turn_s):
+            end = None if endless else round((turn + 1) * share_s * rate_hz)
+            planner = Planner(person, plan_rng, self.plan, 1.0 if turn else self.lead_s)
+            while end is None or start < end:
+                passage = planner.passage(None if end is None else (end - start) / rate_hz)
                 n = math.ceil(passage.duration_s * rate_hz - 1e-9)
-                if end is not None:
-                    n = min(n, end - start) if not passage.last else end - start
                 x = render(person, passage, start, n, rate_hz=rate_hz, rng=noise_rng)
                 if last is not None:
                     _fade(x, last, rate_hz)
-                    last = None
                 yield x, passage.activities
                 start += n
+                last = None
             last = x[-1].copy()
 
 
