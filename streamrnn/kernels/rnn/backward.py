@@ -145,24 +145,22 @@ def _gates_backward(
     work: Floats,
     d_h_at: int,
     d_c_at: int,
-    end_at: int,
-    state: int,
+    from_next: int,
+    live: bool,
 ) -> None:
     """Turn the stored gates of one row and step into gradients at the pre-activations.
 
-    `state` is -1 behind the row's end, 0 at its last step, where the gradient at the end state (at
-    `end_at`) is added, 1 before.
+    The gradient at h is that from above plus that from the next step, which begins at `from_next`.
+    Behind the row's end all is 0.
     """
     v = lanes(buffer)
     for k in range(0, n_padded, v):
         g = g_at + 4 * k
-        if state < 0:
+        if not live:
             nothing = zeros(buffer)
             _store4(buffer, g, v, (nothing, nothing, nothing, nothing))
             continue
-        d_h = load(work, d_h_at + k)
-        if state == 0:
-            d_h = d_h + load(work, end_at + k)
+        d_h = load(work, d_h_at + k) + load(work, from_next + k)
         i4 = load4(buffer, g, v)
         c_at = h_at + to_c + k
         d_i, d_f, d_g, d_o, d_c = cell_backward(
@@ -232,19 +230,16 @@ def layer_backward(
         for r in range(0, n_rows, 4):
             row = t * n_rows + r
             if t + 1 < n_steps:
-                multiply_rows(
-                    buffer, gates_at + (row + n_rows) * 4 * n_padded, 4 * n_padded,
-                    turned, plan[n, T_AT], work, row * n_padded, n_padded,
+                _through_cell(
+                    buffer, gates_at, turned, plan[n, T_AT], work, end_at, ends, row0, n_rows,
+                    n_given, n_padded, t + 1, r,
                 )  # fmt: skip
             for m in range(4):
-                state = -1
-                if r + m < n_given and is_live(ends, row0 + r + m, t):
-                    last = t + 1 == n_steps or not is_live(ends, row0 + r + m, t + 1)
-                    state = 0 if last else 1
+                live = r + m < n_given and is_live(ends, row0 + r + m, t)
                 _gates_backward(
                     buffer, at + (row + m) * n_padded, to_next, to_c,
                     gates_at + (row + m) * 4 * n_padded, n_padded, work, (row + m) * n_padded,
-                    d_c_at + (r + m) * n_padded, end_at + (r + m) * n_padded, state,
+                    d_c_at + (r + m) * n_padded, end_at + (r + m) * n_padded, live,
                 )  # fmt: skip
         if t % CHUNK_STEPS == 0:
             n_sum, d_at = (done - t) * n_rows, gates_at + t * n_rows * 4 * n_padded
@@ -260,20 +255,11 @@ def layer_backward(
             )  # fmt: skip
             _add_bias(grads, plan[n, B_AT], buffer, d_at, n_padded, n_sum)
             done = t
-    if n_steps > 0:
-        _start_gradient(
-            buffer,
-            gates_at,
-            turned,
-            plan[n, T_AT],
-            work,
-            end_at,
-            ends,
-            row0,
-            n_rows,
-            n_given,
-            n_padded,
-        )
+    for r in range(0, n_rows if n_steps > 0 else 0, 4):
+        _through_cell(
+            buffer, gates_at, turned, plan[n, T_AT], work, end_at, ends, row0, n_rows,
+            n_given, n_padded, 0, r,
+        )  # fmt: skip
     if want_x:
         _inputs_gradient(
             buffer, gates_at, turned, plan[n, T_AT] + 4 * n_padded * n_padded, work,
@@ -282,7 +268,7 @@ def layer_backward(
 
 
 @kernel
-def _start_gradient(
+def _through_cell(
     buffer: Floats,
     gates_at: int,
     turned: Floats,
@@ -294,17 +280,22 @@ def _start_gradient(
     n_rows: int,
     n_given: int,
     n_padded: int,
+    t: int,
+    r: int,
 ) -> None:
-    """Make d_h at the end state that at the start state; a row of no steps has the same."""
-    for r in range(n_rows):
-        if r < n_given and is_live(ends, row0 + r, 0):
+    """Take the gradient at h of four rows from behind step `t` to before it.
+
+    A row that had ended before `t` keeps what it has: the gradient at its end state.
+    """
+    zero = work.dtype.type(0)
+    for m in range(r, r + 4):
+        if m < n_given and is_live(ends, row0 + m, t):
             for k in range(n_padded):
-                work[end_at + r * n_padded + k] = 0
-    for r in range(0, n_rows, 4):
-        multiply_rows(
-            buffer, gates_at + r * 4 * n_padded, 4 * n_padded, turned, t_at,
-            work, end_at + r * n_padded, n_padded,
-        )  # fmt: skip
+                work[end_at + m * n_padded + k] = zero
+    multiply_rows(
+        buffer, gates_at + (t * n_rows + r) * 4 * n_padded, 4 * n_padded, turned, t_at,
+        work, end_at + r * n_padded, n_padded,
+    )  # fmt: skip
 
 
 @kernel

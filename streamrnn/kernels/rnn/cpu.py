@@ -278,7 +278,7 @@ class CpuBackend:
                 handle.packed_grads, handle.no_mask, n_steps, row, behind, True, False,
             )  # fmt: skip
         handle.unpack(handle.packed_grads, handle.grads)
-        norm = _adam_update(params, handle.grads, adam, opt)
+        norm = adam_update(params, handle.grads, adam, opt)
         if math.isfinite(norm):
             handle.pack()
         return UpdateResult(value, norm)
@@ -295,7 +295,7 @@ class CpuBackend:
         )  # fmt: skip
 
 
-def _adam_update(params: Params, grads: Grads, adam: AdamSpec, opt: OptState) -> float:
+def adam_update(params: Params, grads: Grads, adam: AdamSpec, opt: OptState) -> float:
     """Move `params` by clipped AdamW unless the norm is not finite; return the norm."""
     flat = [g.reshape(-1) for g in grads.arrays()]
     norm = math.sqrt(sum(learn.square_sum_entry(g) for g in flat))

@@ -173,7 +173,7 @@ def head_rows(
             scratch[r * n_padded + k] = zero
     out_at = n_rows * n_padded
     head_forward(plan, arena, scratch, 0, n_padded, n_rows, scratch, out_at)
-    return out_at
+    return int(out_at)
 
 
 @kernel

@@ -1,0 +1,104 @@
+"""Oracle and kernels against what PyTorch computed (tests/golden/make_torch_lstm.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rnn_make import assert_close
+
+from streamrnn.kernels import get_backend
+from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState, Params, State
+from streamrnn.kernels.rnn import cpu, learn, reference
+from streamrnn.model.convert import from_torch
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(Path(__file__).parents[1] / "golden" / "torch_lstm.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def part(golden, prefix):
+    """Return the arrays whose names begin with `prefix`, without it."""
+    return {k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)}
+
+
+@pytest.mark.parametrize("name", ["numpy", "cpu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", ["c0", "c1", "c2"])
+def test_lstm_and_its_gradients(golden, name, dtype, case):
+    g = part(golden, f"{case}.{dtype}.")
+    params = from_torch(part(g, "lstm."), g["head.weight"], g["head.bias"])
+    backend = get_backend(name)
+    handle, state = backend.upload(params), State(tuple(g["h0"]), tuple(g["c0"]))
+    logits, tape = backend.forward(handle, g["x"], state, g["lengths"], keep_tape=True)
+    live = np.arange(len(logits))[:, None] < g["lengths"]
+    assert_close(logits, np.where(live[..., None], g["logits"], 0))
+    assert_close(np.stack(state.h), g["h"])
+    assert_close(np.stack(state.c), g["c"])
+    grads, d_x, d_start = backend.backward(
+        handle, tape, g["d_logits"], State(tuple(g["d_h"]), tuple(g["d_c"]))
+    )
+    assert_close(d_x, g["d_x"])
+    assert_close(np.stack(d_start.h), g["d_h0"])
+    assert_close(np.stack(d_start.c), g["d_c0"])
+    for n, layer in enumerate(grads.layers):
+        assert_close(layer.w_ih, g[f"grad.lstm.weight_ih_l{n}"])
+        assert_close(layer.w_hh, g[f"grad.lstm.weight_hh_l{n}"])
+        assert_close(layer.b, g[f"grad.lstm.bias_ih_l{n}"])
+        assert_close(layer.b, g[f"grad.lstm.bias_hh_l{n}"])
+    assert_close(grads.w_out, g["grad.head.weight"])
+    assert_close(grads.b_out, g["grad.head.bias"])
+
+
+def loss_of(name, logits, batch, spec):
+    if name == "numpy":
+        return reference.cross_entropy(logits, batch, spec)
+    cpu.CpuBackend().warm_up(logits.dtype, training=True)
+    n_steps, n_rows, n_classes = logits.shape
+    d = np.empty((n_steps * n_rows, n_classes), logits.dtype)
+    args = (batch.targets, batch.weights, spec.class_weights, spec.label_smoothing, batch.lengths)
+    value = learn.loss_entry(logits.reshape(-1, n_classes), *args, d, 0, n_rows)
+    return value, d.reshape(logits.shape)
+
+
+@pytest.mark.parametrize("name", ["numpy", "cpu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weighted_cross_entropy(golden, name, dtype):
+    g = part(golden, "loss.")
+    batch = Batch(
+        x=np.empty((6, 4, 1), dtype),
+        targets=g["targets"],
+        weights=g["weights"].astype(dtype),
+        lengths=np.full(4, 6),
+        state=State.zeros((1,), 4, np.dtype(dtype)),
+    )
+    logits, class_weights = g["logits"].astype(dtype), g["class_weights"].astype(dtype)
+    tolerance = 1e-6 if dtype == "float32" else 1e-13
+    value, d_logits = loss_of(name, logits, batch, LossSpec(class_weights, 0.1))
+    assert value == pytest.approx(float(g["loss"]), rel=tolerance)
+    assert_close(d_logits, g["d_logits"].astype(dtype), tolerance)
+    batch.weights[:] = 1
+    value, _ = loss_of(name, logits, batch, LossSpec(class_weights))
+    assert value == pytest.approx(float(g["plain_loss"]), rel=tolerance)
+
+
+@pytest.mark.parametrize("name", ["numpy", "cpu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("case", "decay"), [("adam", 0.0), ("adamw", 0.3)])
+def test_adam(golden, name, dtype, case, decay):
+    g = {k: v.astype(dtype) for k, v in part(golden, f"{case}.").items()}
+    update = reference.adam_update if name == "numpy" else cpu.adam_update
+    cpu.CpuBackend().warm_up(np.dtype(dtype), training=True)
+    params = Params((), g["matrix0"].copy(), g["bias0"].copy())
+    adam = AdamSpec(0.05, 0.8, 0.95, 1e-6, weight_decay=decay, clip_norm=0.0)
+    opt = OptState.zeros(params)
+    tolerance = 3e-6 if dtype == "float32" else 1e-14
+    for n in range(1, 4):
+        grads = Params((), g[f"g_matrix{n}"], g[f"g_bias{n}"])
+        norm = update(params, grads, adam, opt)
+        assert norm == pytest.approx(float(g[f"norm{n}"]), rel=tolerance)
+        assert_close(params.w_out, g[f"matrix{n}"], tolerance)
+        assert_close(params.b_out, g[f"bias{n}"], tolerance)
