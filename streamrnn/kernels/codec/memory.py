@@ -13,14 +13,11 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias, cast
 
-import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as _numba_intrinsic
-
-from streamrnn.kernels.jit import kernel
 
 #: Where an array's data starts.
 Address: TypeAlias = int
@@ -78,10 +75,8 @@ load_u8 = _loader(types.uint8, _I8)
 load_i16 = _loader(types.int16, ir.IntType(16))
 load_u32 = _loader(types.uint32, ir.IntType(32))
 load_u64 = _loader(types.uint64, ir.IntType(64))
-load_i64 = _loader(types.int64, ir.IntType(64))
 load_f32 = _loader(types.float32, ir.FloatType())
 store_u8 = _storer(types.uint8, _I8)
-store_i64 = _storer(types.int64, ir.IntType(64))
 store_f32 = _storer(types.float32, ir.FloatType())
 
 
@@ -127,20 +122,42 @@ copy32 = intrinsic(_copy32)
 lowest_bit = intrinsic(_lowest_bit)
 
 
-@kernel
-def get(state: Address, slot: int) -> int:
-    """Return one int64 of an array of them."""
-    value: int = load_i64(state, 8 * slot)
-    return value
+def _add(typing_context: Any, state: Any, slot: Any, n: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, slot_, more = arguments
+        at = _slot(builder, base, slot_)
+        builder.store(builder.add(builder.load(at), more), at)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
 
 
-@kernel
-def put(state: Address, slot: int, value: int) -> None:
-    """Set one int64 of an array of them."""
-    store_i64(state, 8 * slot, np.int64(value))
+def _get(typing_context: Any, state: Any, slot: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_slot(builder, *arguments))
+
+    return types.int64(types.int64, types.int64), codegen
 
 
-@kernel
-def add(state: Address, slot: int, n: int) -> None:
-    """Add to one int64 of an array of them."""
-    store_i64(state, 8 * slot, load_i64(state, 8 * slot) + np.int64(n))
+def _put(typing_context: Any, state: Any, slot: Any, value: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, slot_, what = arguments
+        builder.store(what, _slot(builder, base, slot_))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+def _slot(builder: Any, base: Any, slot: Any) -> Any:
+    """Return a pointer to the int64 number `slot` behind the address `base`."""
+    word = ir.IntType(64)
+    return builder.gep(builder.inttoptr(base, word.as_pointer()), [slot])
+
+
+# Intrinsics, because a kernel would be compiled again for every constant slot.
+#: ``get(state, slot)``: one int64 of an array of them.
+get = intrinsic(_get)
+#: ``put(state, slot, value)``: set it.
+put = intrinsic(_put)
+#: ``add(state, slot, n)``: add to it.
+add = intrinsic(_add)

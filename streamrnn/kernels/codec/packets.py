@@ -241,20 +241,20 @@ def decode_packets(state: Address, n: int) -> int:
             add(state, N_OVERSIZE, 1 - get(state, DISCARDING))
             put(state, DISCARDING, end == n)
             put(state, CARRIED, 0)
-        elif carried > 0 or end == n:
-            for i in range(0, end - at, 32):
-                copy32(carry, carried + i, data, at + i)
-            carried += end - at
-            put(state, CARRIED, carried)
-            at = end
-            if end < n:
-                result = _take_packet(state, carry, 0, carried)
-                if result != IS_FULL:
-                    put(state, CARRIED, 0)
-        elif end > at:
-            result = _take_packet(state, data, at, end)
-        if result != IS_FULL:
-            at = end + 1
+        else:
+            source, start, stop = data, at, end
+            if carried > 0 or end == n:
+                for i in range(0, end - at, 32):
+                    copy32(carry, carried + i, data, at + i)
+                source, start, stop = carry, 0, carried + end - at
+                put(state, CARRIED, stop)
+                at = end
+            if end < n and stop > start:
+                result = _take_packet(state, source, start, stop)
+                if result == IS_FULL:
+                    break
+                put(state, CARRIED, 0)
+        at = end + 1
     put(state, POSITION, min(at, n))
     return result | (HAS_ROWS if get(state, ROWS) > 0 else 0)
 

@@ -304,22 +304,20 @@ def parse_lines(state: Address, n: int, n_channels: int) -> int:
         if kept + end - at > get(state, MAX_LINE):
             put(state, DISCARDING, 1)
         discarding = get(state, DISCARDING)
+        source, start, stop = data, at, end
         if discarding == 0 and (kept > 0 or end == n):
             for i in range(0, end - at, 32):
                 copy32(line, kept + i, data, at + i)
-            kept += end - at
-            put(state, LINE_BYTES, kept)
+            source, start, stop = line, 0, kept + end - at
+            put(state, LINE_BYTES, stop)
+            store_u8(line, stop, np.uint8(_NL))  # ends the last number, as it does in the input
         if end == n:
             at = n
             break
         most = n_channels if n_channels > 0 else max_values
-        if discarding:
-            n_values = OVERSIZE
-        elif kept > 0:
-            store_u8(line, kept, np.uint8(_NL))  # ends the last number, as it does in the input
-            n_values = _parse_line(line, 0, kept, most, x, row * n_channels)
-        else:
-            n_values = _parse_line(data, at, end, most, x, row * n_channels)
+        n_values = OVERSIZE
+        if discarding == 0:
+            n_values = _parse_line(source, start, stop, most, x, row * n_channels)
         put(state, LINE_BYTES, 0)
         put(state, DISCARDING, 0)
         at = end + 1
