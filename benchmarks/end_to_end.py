@@ -170,7 +170,8 @@ def measure(name: str, rate_hz: float, seconds: float, folder: Path) -> dict[str
     os.close(board.master)
     if len(latency_ns) < 0.98 * (n_frames - N_WARM_FRAMES):
         errors.seek(0)
-        raise SystemExit(f"{name}: only {len(latency_ns)} of {n_frames} frames came back; "
+        raise SystemExit(f"{name}: only {len(latency_ns)} of {n_frames} frames came back, "
+                         f"{np.count_nonzero(board.written_ns)} were written; "
                          f"{errors.read()[-300:].decode(errors='replace')}")  # fmt: skip
     p50, p99 = np.percentile(latency_ns / 1e6, [50, 99])
     return {
@@ -197,7 +198,7 @@ def collect(
     last_cpu = last_wall = 0.0
     deadline = time.monotonic() + board.n_frames / board.rate_hz + 30
     while time.monotonic() < deadline and board.failed is None:
-        ready, _, _ = select.select([out], [], [], 1.0)
+        ready, _, _ = select.select([out], [], [], 5.0)
         if not ready:
             if read_ns.any():
                 break
