@@ -226,22 +226,22 @@ def layer_backward(
         x_row = plan[n - 1, N_PADDED]
         x_at = layer_at(plan, n - 1, n_rows, n_steps, keep) + n_rows * x_row
     done = n_steps
-    for t in range(n_steps - 1, -1, -1):
+    for t in range(n_steps - 1, -2, -1):
         for r in range(0, n_rows, 4):
-            row = t * n_rows + r
             if t + 1 < n_steps:
                 _through_cell(
                     buffer, gates_at, turned, plan[n, T_AT], work, end_at, ends, row0, n_rows,
                     n_given, n_padded, t + 1, r,
                 )  # fmt: skip
-            for m in range(4):
+            row = t * n_rows + r
+            for m in range(4 if t >= 0 else 0):
                 live = r + m < n_given and is_live(ends, row0 + r + m, t)
                 _gates_backward(
                     buffer, at + (row + m) * n_padded, to_next, to_c,
                     gates_at + (row + m) * 4 * n_padded, n_padded, work, (row + m) * n_padded,
                     d_c_at + (r + m) * n_padded, end_at + (r + m) * n_padded, live,
                 )  # fmt: skip
-        if t % CHUNK_STEPS == 0:
+        if t >= 0 and t % CHUNK_STEPS == 0:
             n_sum, d_at = (done - t) * n_rows, gates_at + t * n_rows * 4 * n_padded
             stride = (n_in + n_units) * 4 * v
             to = plan[n, W_AT]
@@ -255,11 +255,6 @@ def layer_backward(
             )  # fmt: skip
             _add_bias(grads, plan[n, B_AT], buffer, d_at, n_padded, n_sum)
             done = t
-    for r in range(0, n_rows if n_steps > 0 else 0, 4):
-        _through_cell(
-            buffer, gates_at, turned, plan[n, T_AT], work, end_at, ends, row0, n_rows,
-            n_given, n_padded, 0, r,
-        )  # fmt: skip
     if want_x:
         _inputs_gradient(
             buffer, gates_at, turned, plan[n, T_AT] + 4 * n_padded * n_padded, work,

@@ -22,18 +22,15 @@ from streamrnn.kernels.params import (
 )
 from streamrnn.kernels.rnn import infer, layout, learn
 
-_INFERENCE = (infer.run_entry, layout.pack_layer_entry, layout.pack_head_entry)
-_TRAINING = (
+#: Every kernel that Python calls.
+ENTRIES = (
+    infer.run_entry,
     layout.turn_entry,
-    layout.unpack_layer_entry,
-    layout.unpack_head_entry,
     learn.backward_entry,
     learn.loss_entry,
     learn.square_sum_entry,
     learn.adam_entry,
 )
-#: Every kernel that Python calls.
-ENTRIES = _INFERENCE + _TRAINING
 _NO_ENDS = np.empty(0, np.int64)
 
 
@@ -53,19 +50,19 @@ class Network:
         self.dtype = params.dtype
         self.plan, n_arena, n_turned = layout.make_plan(params)
         self.arena = np.zeros(n_arena, self.dtype)
+        self.views = layout.Views(self.plan, self.arena, head_by_class=False)
         self.n_turned = n_turned
         self.turned: Floats | None = None
         self.no_mask = np.empty((0, 0), self.dtype)
         self.grads = params.zeros_like()
         self.packed_grads = np.zeros_like(self.arena)
+        self.grad_views = layout.Views(self.plan, self.packed_grads, head_by_class=True)
         self.rooms: dict[tuple[int, int], _Room] = {}
         self.pack()
 
     def pack(self) -> None:
         """Bring the packed weights up to date; the turned ones only once they are in use."""
-        for n, layer in enumerate(self.params.layers):
-            layout.pack_layer_entry(self.plan, n, layer.w_ih, layer.w_hh, layer.b, self.arena)
-        layout.pack_head_entry(self.plan, self.params.w_out, self.params.b_out, self.arena)
+        self.views.write(self.params)
         if self.turned is not None:
             layout.turn_entry(self.plan, self.arena, self.turned)
 
@@ -75,12 +72,6 @@ class Network:
             self.turned = np.zeros(self.n_turned, self.dtype)
             layout.turn_entry(self.plan, self.arena, self.turned)
         return self.turned
-
-    def unpack(self, packed: Floats, grads: Grads) -> None:
-        """Write packed gradients into plain ones."""
-        for n, layer in enumerate(grads.layers):
-            layout.unpack_layer_entry(self.plan, n, packed, layer.w_ih, layer.w_hh, layer.b)
-        layout.unpack_head_entry(self.plan, packed, grads.w_out, grads.b_out)
 
     def work_size(self, n_steps: int) -> int:
         """Return the size of the work space of going back through `n_steps` steps."""
@@ -139,13 +130,9 @@ class CpuBackend:
         ends, n, real = jit.array(np.int64, 1), jit.scalar(np.int64), jit.scalar(np.float64)
         flag = jit.scalar(np.bool_)
         jit.specialise(infer.run_entry, (plan, a1, a2, n, a1, ends, a2, a2, a2, n, n))
-        jit.specialise(layout.pack_layer_entry, (plan, n, a2, a2, a1, a1))
-        jit.specialise(layout.pack_head_entry, (plan, a2, a1, a1))
         if not training:
             return
         jit.specialise(layout.turn_entry, (plan, a1, a1))
-        jit.specialise(layout.unpack_layer_entry, (plan, n, a1, a2, a2, a1))
-        jit.specialise(layout.unpack_head_entry, (plan, a1, a2, a1))
         jit.specialise(
             learn.backward_entry,
             (plan, a1, a2, a1, ends, a2, a2, a1, a1, a2, n, n, n, flag, flag),
@@ -207,6 +194,7 @@ class CpuBackend:
         logits = np.zeros((n_steps, n_rows, params.n_classes), handle.dtype)
         n_slices = -(-n_rows // infer.TAPE_ROWS) if keep_tape else 0
         tape = np.empty((n_slices, handle.tape_size(n_steps) if keep_tape else 0), handle.dtype)
+        infer.fill_inputs(x, ends, tape, 0, n_rows if keep_tape else 0)
         if n_rows and n_steps:
             infer.run_entry(
                 handle.plan, handle.arena, x.reshape(-1, params.n_inputs), n_steps, state.arena,
@@ -239,7 +227,7 @@ class CpuBackend:
                 d_x.reshape(-1, params.n_inputs), n_steps, 0, n_rows, True, True,
             )  # fmt: skip
         grads = params.zeros_like()
-        handle.unpack(packed, grads)
+        layout.Views(handle.plan, packed, head_by_class=True).read(grads)
         return grads, d_x, start
 
     def train_step(
@@ -264,6 +252,7 @@ class CpuBackend:
         value = 0.0
         for row in range(0, n_rows if n_steps else 0, infer.TAPE_ROWS):
             behind = min(row + infer.TAPE_ROWS, n_rows)
+            infer.fill_inputs(x, ends, tape, row, behind)
             infer.run_entry(
                 handle.plan, handle.arena, flat, n_steps, batch.state.arena, ends, mask, logits,
                 tape, row, behind,
@@ -277,7 +266,7 @@ class CpuBackend:
                 handle.plan, handle.turn(), tape, room.work, ends, mask, logits, room.d_state,
                 handle.packed_grads, handle.no_mask, n_steps, row, behind, True, False,
             )  # fmt: skip
-        handle.unpack(handle.packed_grads, handle.grads)
+        handle.grad_views.read(handle.grads)
         norm = adam_update(params, handle.grads, adam, opt)
         if math.isfinite(norm):
             handle.pack()

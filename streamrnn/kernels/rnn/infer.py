@@ -48,7 +48,8 @@ def run_entry(
     logits : (T * B, C)
         Overwritten.
     tape : (slices, `layer_at` (L + 1)), or empty
-        Overwritten: the buffers of every slice of `TAPE_ROWS` of the rows that are run.
+        Overwritten: the buffers of every slice of `TAPE_ROWS` of the rows that are run. The inputs
+        must stand there (see `fill_inputs`), and x is not read.
     row_from, row_to : int
         Which rows to run; a multiple of `TAPE_ROWS`, and B or less.
     """
@@ -78,7 +79,6 @@ def run_entry(
         n_slice = rows if keep else n_given
         if keep:
             buffer = tape[(row0 - row_from) // rows]
-            gather_inputs(plan, flat, n_rows, row0, n_given, ends, buffer, n_slice, room)
         load_state(plan, state, n_rows, row0, n_given, ends, buffer, n_slice, room, keep)
         for t0 in range(0, n_steps, room):
             t_n = min(room, n_steps - t0)
@@ -87,14 +87,19 @@ def run_entry(
             if keep:
                 source, x_at = buffer, layer_at(plan, last, n_slice, room, keep)
                 x_step = n_slice * x_row
-            h_at = layers_forward(
-                plan, arena, source, x_at, x_row, x_step, buffer, room,
-                ends, row0, n_slice, n_given, t0, t_n, keep,
-            )  # fmt: skip
-            h_step = n_slice * plan[last - 1, N_PADDED]
+            at = x_at
+            for n in range(last):
+                at = layer_at(plan, n, n_slice, room, keep)
+                layer_forward(
+                    plan, n, arena, source, x_at, x_row, x_step, buffer, at, room,
+                    ends, row0, n_slice, n_given, t0, t_n, keep,
+                )  # fmt: skip
+                x_row = plan[n, N_PADDED]
+                x_step = n_slice * x_row
+                source, x_at = buffer, at + x_step
             for s in range(t_n):
-                h_at += h_step
-                out = head_rows(plan, arena, buffer, h_at, row0, n_given, mask, scratch)
+                at += x_step
+                out = head_rows(plan, arena, buffer, at, row0, n_given, mask, scratch)
                 _emit(
                     scratch, out, plan[last, N_PADDED], ends, row0, n_given, t0 + s, n_rows, logits
                 )
@@ -105,36 +110,26 @@ def run_entry(
     return True
 
 
-@kernel
-def layers_forward(
-    plan: I64,
-    arena: Floats,
-    x: Floats,
-    x_at: int,
-    x_row: int,
-    x_step: int,
-    buffer: Floats,
-    room: int,
-    ends: I64,
-    row0: int,
-    n_rows: int,
-    n_given: int,
-    t0: int,
-    n_steps: int,
-    keep: bool,
-) -> int:
-    """Run a slice through all layers (see `layer_forward`); return where the last layer begins."""
-    at = layer_at(plan, 0, n_rows, room, keep)
-    for n in range(plan.shape[0] - 1):
-        at = layer_at(plan, n, n_rows, room, keep)
-        layer_forward(
-            plan, n, arena, x, x_at, x_row, x_step, buffer, at, room,
-            ends, row0, n_rows, n_given, t0, n_steps, keep,
-        )  # fmt: skip
-        x_row = plan[n, N_PADDED]
-        x_step = n_rows * x_row
-        x, x_at = buffer, at + x_step
-    return at
+def fill_inputs(x: Floats, ends: I64, tape: Floats, row_from: int, row_to: int) -> None:
+    """Copy the inputs of some rows into their tape, with 0 behind a row's end.
+
+    Parameters
+    ----------
+    x : (T, B, I)
+    ends : int64 (B,), or empty
+    tape, row_from, row_to
+        As in `run_entry`.
+    """
+    n_steps, _, n_in = x.shape
+    for buffer, row in zip(tape, range(row_from, row_to, TAPE_ROWS), strict=True):
+        behind = min(row + TAPE_ROWS, row_to)
+        inputs = buffer[len(buffer) - n_steps * TAPE_ROWS * n_in :].reshape(
+            n_steps, TAPE_ROWS, n_in
+        )
+        inputs[:, : behind - row] = x[:, row:behind]
+        inputs[:, behind - row :] = 0
+        if ends.size:
+            inputs[:, : behind - row][np.arange(n_steps)[:, None] >= ends[row:behind]] = 0
 
 
 @kernel
@@ -195,32 +190,6 @@ def _emit(
         for k in range(logits.shape[1]):
             value = scratch[at + r * c_padded + k]
             logits[t * n_rows + row0 + r, k] = value if live else zero
-
-
-@kernel
-def gather_inputs(
-    plan: I64,
-    x: Floats,
-    n_all_rows: int,
-    row0: int,
-    n_given: int,
-    ends: I64,
-    buffer: Floats,
-    n_rows: int,
-    n_steps: int,
-) -> None:
-    """Copy a slice's inputs into its buffer, with 0 behind a row's end and in rows not given."""
-    n_in = plan[0, N_IN]
-    keep = n_rows > 0
-    at = layer_at(plan, plan.shape[0] - 1, n_rows, n_steps, keep)
-    zero = x.dtype.type(0)
-    for t in range(n_steps):
-        for r in range(n_rows):
-            live = r < n_given and is_live(ends, row0 + r, t)
-            from_at = (t * n_all_rows + row0 + r) * n_in
-            for k in range(n_in):
-                buffer[at + k] = x[from_at + k] if live else zero
-            at += n_in
 
 
 @kernel

@@ -59,68 +59,86 @@ def make_plan(params: Params) -> tuple[I64, int, int]:
     return plan, bias_at + c_padded, turned_at + n_classes * n_padded
 
 
-@kernel
-def pack_layer_entry(
-    plan: I64, n: int, w_ih: Floats, w_hh: Floats, b: Floats, arena: Floats
-) -> None:
-    """Write the weights of layer `n` into `arena`."""
-    n_in, n_units, n_k = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_IN] + plan[n, N_UNITS]
-    v = lanes(arena)
-    for unit in range(n_units):
-        block, lane = unit // v, unit % v
-        for gate in range(4):
-            row = gate * n_units + unit
-            at = plan[n, W_AT] + (block * n_k * 4 + gate) * v + lane
-            for k in range(n_in):
-                arena[at + k * 4 * v] = w_ih[row, k]
-            at += n_in * 4 * v
-            for k in range(n_units):
-                arena[at + k * 4 * v] = w_hh[row, k]
-            arena[plan[n, B_AT] + (block * 4 + gate) * v + lane] = b[row]
+class Views:
+    """The parts of an arena of weights or gradients, as arrays that NumPy can fill and read.
+
+    Parameters
+    ----------
+    plan : int64 (L + 1, 6)
+    arena : 1-D
+        Viewed, not copied.
+    head_by_class : bool
+        The head lies class by class, as in gradients; else as in weights.
+    """
+
+    def __init__(self, plan: I64, arena: Floats, *, head_by_class: bool) -> None:
+        v = VECTOR_BYTES // arena.itemsize
+        self.weights: list[Floats] = []
+        self.biases: list[Floats] = []
+        for n_in, n_units, n_padded, w_at, b_at, _ in plan[:-1].tolist():
+            n_k, blocks = n_in + n_units, n_padded // v
+            self.weights.append(arena[w_at:b_at].reshape(blocks, n_k, 4, v))
+            self.biases.append(arena[b_at : b_at + 4 * n_padded].reshape(blocks, 4, v))
+        self.head: Floats
+        n_in, n_classes, c_padded, w_at, b_at, _ = plan[-1].tolist()
+        if head_by_class:
+            n_padded = int(plan[-2, N_PADDED])
+            head = arena[w_at : w_at + n_classes * n_padded].reshape(n_classes, n_padded)
+            self.head = head[:, :n_in]
+        else:
+            self.head = arena[w_at : w_at + c_padded * n_in].reshape(c_padded // v, n_in, v)
+        self.head_bias = arena[b_at : b_at + n_classes]
+
+    def write(self, params: Params) -> None:
+        """Fill the arena with weights; the head lies as in weights."""
+        for packed, bias, layer in zip(self.weights, self.biases, params.layers, strict=True):
+            n_in = layer.w_ih.shape[1]
+            _scatter(layer.w_ih, packed[:, :n_in])
+            _scatter(layer.w_hh, packed[:, n_in:])
+            _scatter(layer.b[:, None], bias[:, None])
+        blocks, _, v = self.head.shape
+        whole = len(params.w_out) // v
+        by_block = params.w_out[: whole * v].reshape(whole, v, params.w_out.shape[1])
+        self.head[:whole] = by_block.transpose(0, 2, 1)
+        if whole < blocks:
+            rest = params.w_out[whole * v :]
+            self.head[whole, :, : len(rest)] = rest.T
+        self.head_bias[:] = params.b_out
+
+    def read(self, params: Params) -> None:
+        """Fill `params` with gradients; the head lies as in gradients."""
+        for packed, bias, layer in zip(self.weights, self.biases, params.layers, strict=True):
+            n_in = layer.w_ih.shape[1]
+            _gather(packed[:, :n_in], layer.w_ih)
+            _gather(packed[:, n_in:], layer.w_hh)
+            _gather(bias[:, None], layer.b[:, None])
+        params.w_out[:] = self.head
+        params.b_out[:] = self.head_bias
 
 
-@kernel
-def unpack_layer_entry(
-    plan: I64, n: int, arena: Floats, w_ih: Floats, w_hh: Floats, b: Floats
-) -> None:
-    """Read the gradients of layer `n` from `arena`."""
-    n_in, n_units, n_k = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_IN] + plan[n, N_UNITS]
-    v = lanes(arena)
-    for unit in range(n_units):
-        block, lane = unit // v, unit % v
-        for gate in range(4):
-            row = gate * n_units + unit
-            at = plan[n, W_AT] + (block * n_k * 4 + gate) * v + lane
-            for k in range(n_in):
-                w_ih[row, k] = arena[at + k * 4 * v]
-            at += n_in * 4 * v
-            for k in range(n_units):
-                w_hh[row, k] = arena[at + k * 4 * v]
-            b[row] = arena[plan[n, B_AT] + (block * 4 + gate) * v + lane]
+def _scatter(rows: Floats, packed: Floats) -> None:
+    """Write (4 H, K) gate rows into ``packed[block][k][gate][V]``."""
+    by_gate = rows.reshape(4, -1, rows.shape[1])
+    v = packed.shape[-1]
+    whole = by_gate.shape[1] // v
+    blocks = by_gate[:, : whole * v].reshape(4, whole, v, rows.shape[1])
+    packed[:whole] = blocks.transpose(1, 3, 0, 2)
+    rest = by_gate[:, whole * v :]
+    if rest.shape[1]:
+        packed[whole, :, :, : rest.shape[1]] = rest.transpose(2, 0, 1)
 
 
-@kernel
-def pack_head_entry(plan: I64, w_out: Floats, b_out: Floats, arena: Floats) -> None:
-    """Write the head's weights into `arena`."""
-    n = plan.shape[0] - 1
-    v = lanes(arena)
-    for unit in range(plan[n, N_UNITS]):
-        at = plan[n, W_AT] + (unit // v) * plan[n, N_IN] * v + unit % v
-        for k in range(plan[n, N_IN]):
-            arena[at + k * v] = w_out[unit, k]
-        arena[plan[n, B_AT] + unit] = b_out[unit]
-
-
-@kernel
-def unpack_head_entry(plan: I64, arena: Floats, w_out: Floats, b_out: Floats) -> None:
-    """Read the head's gradients from `arena`."""
-    n = plan.shape[0] - 1
-    n_padded = plan[n - 1, N_PADDED]
-    for unit in range(plan[n, N_UNITS]):
-        at = plan[n, W_AT] + unit * n_padded
-        for k in range(plan[n, N_IN]):
-            w_out[unit, k] = arena[at + k]
-        b_out[unit] = arena[plan[n, B_AT] + unit]
+def _gather(packed: Floats, rows: Floats) -> None:
+    """Do the reverse of `_scatter`."""
+    by_gate = rows.reshape(4, -1, rows.shape[1])
+    v = packed.shape[-1]
+    whole = by_gate.shape[1] // v
+    for gate in range(4):
+        blocks = by_gate[gate, : whole * v].reshape(whole, v, rows.shape[1])
+        blocks[:] = packed[:whole, :, gate].transpose(0, 2, 1)
+    rest = by_gate[:, whole * v :]
+    if rest.shape[1]:
+        rest[:] = packed[whole, :, :, : rest.shape[1]].transpose(1, 2, 0)
 
 
 @kernel

@@ -34,37 +34,9 @@ def work_size(plan: I64, v: int, n_steps: int) -> int:
 
 
 @kernel
-def _slice_backward(
-    plan: I64,
-    turned: Floats,
-    buffer: Floats,
-    work: Floats,
-    ends_at: int,
-    ends: I64,
-    row0: int,
-    n_given: int,
-    n_steps: int,
-    keep: bool,
-    grads: Floats,
-    want_x: bool,
-) -> None:
-    """Go back through all layers of one slice, whose d_h and end gradients stand in `work`."""
-    last = plan.shape[0] - 1
-    for below in range(last):
-        n = last - 1 - below
-        end_at = ends_at
-        for lower in range(n):
-            end_at += 2 * TAPE_ROWS * plan[lower, N_PADDED]
-        layer_backward(
-            plan, n, turned, buffer, work, end_at, ends, row0, TAPE_ROWS, n_given, n_steps,
-            keep, grads, want_x or n > 0,
-        )  # fmt: skip
-
-
-@kernel
 def _move_ends(
     plan: I64, work: Floats, ends_at: int, d_state: Floats, n_rows: int, row0: int, n_given: int,
-    outwards: bool,
+    outwards: int,
 ) -> None:  # fmt: skip
     """Copy the gradients at a state from `d_state` to the work space of a slice, or back."""
     zero = work.dtype.type(0)
@@ -164,11 +136,18 @@ def backward_entry(
                     plan, turned, work, d_at, work, head_at, mask, min(row0 + r, n_rows - 1),
                     work, row * h_padded, grads,
                 )  # fmt: skip
-        _move_ends(plan, work, ends_at, d_state, n_rows, row0, n_given, False)
-        _slice_backward(
-            plan, turned, buffer, work, ends_at, ends, row0, n_given, n_steps, keep, grads, want_x
-        )
-        _move_ends(plan, work, ends_at, d_state, n_rows, row0, n_given, True)
+        for outwards in range(2):
+            _move_ends(plan, work, ends_at, d_state, n_rows, row0, n_given, outwards)
+            end_at = ends_at
+            for n in range(last):
+                end_at += 2 * TAPE_ROWS * plan[n, N_PADDED]
+            for above in range(0 if outwards else last):
+                n = last - 1 - above
+                end_at -= 2 * TAPE_ROWS * plan[n, N_PADDED]
+                layer_backward(
+                    plan, n, turned, buffer, work, end_at, ends, row0, TAPE_ROWS, n_given,
+                    n_steps, keep, grads, want_x or n > 0,
+                )  # fmt: skip
         for t in range(n_steps if want_x else 0):
             for r in range(n_given):
                 for k in range(plan[0, N_IN]):
