@@ -55,10 +55,10 @@ CONFIG = TrainConfig(held_out_fraction=0.0)
 QUICK = {"persons": ("l", "na"), "seeds": 1, "epochs": 15}
 NOTES = (
     "mean macro F1 over ten gestures and none, person left out; 0.87 / 0.88 are published",
-    "hyperparameters and decision are the product's defaults, the same for all folds; statistics,",
-    "segment lengths and the shortest event come from the four training persons of each fold;",
+    "hyperparameters and decision are the product's defaults, fixed for all folds; statistics,",
+    "slice length and shortest event come from the four training persons of each fold alone;",
     "the recipe behind the defaults was found in earlier work that had seen all five persons,",
-    "so the figures are optimistic for a sixth",
+    "its last numbers on simulated signals; so the figures are optimistic for a sixth person",
 )
 
 Pair = tuple[str, str]
@@ -199,18 +199,25 @@ def pair_f1(pairs: Sequence[Pair]) -> float:
 
 
 def summarise(folds: Sequence[dict[str, Any]], persons: Sequence[str]) -> list[dict[str, Any]]:
-    """Return one row a person, the mean over seeds, and the mean of the persons."""
+    """Return one row a person, the mean over seeds, and the mean of the persons.
+
+    ``F1 sd`` is the standard deviation over seeds, of a person or of the persons' mean.
+    """
     columns = [key for key in folds[0] if key not in ("person", "seed")]
     rows: list[dict[str, Any]] = []
     for person in persons:
         own = [f for f in folds if f["person"] == person]
-        rows.append({"person": person} | {c: float(np.mean([f[c] for f in own])) for c in columns})
+        row = {c: float(np.mean([f[c] for f in own])) for c in columns}
+        rows.append({"person": person, **row, "F1 sd": float(np.std([f["F1"] for f in own]))})
     mean = {c: float(np.mean([row[c] for row in rows])) for c in columns}
     seeds = sorted({f["seed"] for f in folds})
     by_seed = [np.mean([f["F1"] for f in folds if f["seed"] == seed]) for seed in seeds]
-    for row in rows:
-        row["F1 sd"] = float(np.std([f["F1"] for f in folds if f["person"] == row["person"]]))
-    return [*rows, {"person": "mean", **mean, "F1 sd": float(np.std(by_seed))}]
+    rows.append({"person": "mean", **mean, "F1 sd": float(np.std(by_seed))})
+    return [{key: _rounded(value) for key, value in row.items()} for row in rows]
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def describe(result: dict[str, Any]) -> str:
