@@ -218,6 +218,7 @@ class PtyLink:
         self._server = PtyBoard(board, speed=speed)
         self._is_running = False
         self._fd = -1
+        self._n_plugged = 0
 
     def open(self) -> None:
         """Connect; the board is switched on with the first call."""
@@ -228,6 +229,7 @@ class PtyLink:
             self._fd = os.open(self._server.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError:
             raise SourceError(f"{self.name}: the board is unplugged") from None
+        self._n_plugged = self._server.n_plugged
 
     def read(self, timeout_s: float) -> bytes:
         """Return what has arrived; see `streamrnn.core.link.Link`."""
@@ -244,7 +246,7 @@ class PtyLink:
             data = b""
         if data:
             return data
-        if self._server.board.is_finished:
+        if self._server.board.is_finished and self._n_plugged == self._server.n_plugged:
             raise EOFError(f"{self.name}: the stream is over")
         self._hang_up()
         raise LinkLostError(f"{self.name}: the board was unplugged")

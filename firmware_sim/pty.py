@@ -28,6 +28,7 @@ _LINGER_S = 2.0
 _STUCK_S = 30.0
 #: Is anyone still there? Looked up this often.
 _LOOK_S = 0.25
+_FIND_S = 0.01
 #: At an unplug in real time, what was just sent still arrives.
 _UNPLUG_DRAIN_S = 0.05
 _DRAIN_POLL_S = 0.005
@@ -67,6 +68,8 @@ class PtyBoard:
         self.board = Board(board) if isinstance(board, Device) else board
         self.finished = threading.Event()
         self.error: BaseException | None = None
+        #: Times that the cable was plugged in.
+        self.n_plugged = 0
         self._pace = Pace(speed)
         self._link = Path(path) if path is not None else None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -137,6 +140,7 @@ class PtyBoard:
         tty.setraw(self._slave, termios.TCSANOW)
         os.set_blocking(self._master, False)
         self._slave_name = os.ttyname(self._slave)
+        self.n_plugged += 1
         if self._link is not None:
             _point(self._link, self._slave_name)
 
@@ -240,7 +244,11 @@ class PtyBoard:
         return False
 
     def _replug(self) -> bool:
+        """Plug the cable in; at speed 0, wait for someone to find it. True to stop."""
         self._plug()
+        while self._pace.is_free and not self._has_reader():
+            if self._wait(_FIND_S, False):
+                return True
         return False
 
     def _finish(self) -> bool:
@@ -285,6 +293,8 @@ class PtyBoard:
         self._slave = -1
         hung_up = _hang_up(self._master, 0.0)
         self._slave = os.open(self._slave_name, os.O_RDWR | os.O_NOCTTY)
+        if hung_up:
+            tty.setraw(self._slave, termios.TCSANOW)
         return not hung_up
 
 
