@@ -26,6 +26,8 @@ from streamrnn.model.params import check, from_tensors, spec_of, to_tensors
 from streamrnn.model.spec import NetworkSpec
 
 METADATA_KEY = "streamrnn"
+#: Version of the document; a reader refuses any other.
+FORMAT = 1
 MAX_FILE_BYTES = 512 * 1024 * 1024
 MAX_HEADER_BYTES = 8 * 1024 * 1024
 
@@ -68,7 +70,7 @@ def save_model(path: Path, model: ModelFile) -> None:
         The file cannot be written; an older one at `path` is left as it was.
     """
     check(model.params)
-    document = {**model.document, "spec": spec_document(model.params)}
+    document = {"format": FORMAT, **model.document, "spec": spec_document(model.params)}
     text = json.dumps(document, allow_nan=False, sort_keys=True, separators=(",", ":"))
     data = save(to_tensors(model.params), metadata={METADATA_KEY: text})
     path = Path(path)
@@ -141,6 +143,11 @@ def _document(data: bytes) -> dict[str, Any]:
     document = json.loads(metadata[METADATA_KEY], parse_constant=_no_constant)
     if not isinstance(document, dict):
         raise ValueError("its description is not a JSON object")
+    if document.get("format") != FORMAT:
+        raise ValueError(
+            f"model format {document.get('format')!r}, this program reads {FORMAT}: "
+            "take the streamrnn version that wrote it, or train anew"
+        )
     return document
 
 
