@@ -103,9 +103,9 @@ def run_entry(
                 _emit(
                     scratch, out, plan[last, N_PADDED], ends, row0, n_given, t0 + s, n_rows, logits
                 )
-            if not keep:
+            if t0 + t_n < n_steps:
                 _carry(plan, buffer, n_slice, room, t_n)
-        s = n_steps if keep else 0
+        s = (n_steps - 1) % room + 1 if n_steps > 0 else 0
         store_state(plan, state, n_rows, row0, n_given, ends, buffer, n_slice, room, keep, s)
     return True
 
