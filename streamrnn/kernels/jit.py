@@ -78,12 +78,9 @@ def specialise(entry: Callable[..., Any], *signatures: Sequence[ArgType]) -> Non
     """
     dispatcher = cast(Any, entry)
     with _lock:
-        missing = [s for s in map(tuple, signatures) if s not in dispatcher.overloads]
-        if not missing:
-            return
         dispatcher.disable_compile(False)
         try:
-            for signature in missing:
+            for signature in map(tuple, signatures):
                 dispatcher.compile(signature)
         finally:
             if dispatcher.overloads:

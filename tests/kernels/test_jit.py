@@ -35,6 +35,19 @@ def test_a_locked_entry_refuses_other_types():
     assert jit.n_specialisations(double) == 2
 
 
+@jit.kernel
+def triple(a):
+    for k in range(a.size):
+        a[k] *= 3
+
+
+def test_an_entry_called_before_it_is_specialised_is_locked_too():
+    triple(np.ones(2))
+    jit.specialise(triple, (jit.array(np.float64, 1),))
+    with pytest.raises(TypeError, match="No matching definition"):
+        triple(np.ones(2, np.int64))
+
+
 def test_as_argument_copies_only_what_it_must():
     a = np.zeros((2, 3), np.float32)
     assert jit.as_argument("a", a, np.float32, (None, 3)) is a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -126,20 +127,7 @@ class CpuBackend:
 
     def warm_up(self, dtype: np.dtype[Any], *, training: bool = False) -> None:
         """Compile the entries for `dtype`, or load them from the cache."""
-        a1, a2, plan = jit.array(dtype, 1), jit.array(dtype, 2), jit.array(np.int64, 2)
-        ends, n, real = jit.array(np.int64, 1), jit.scalar(np.int64), jit.scalar(np.float64)
-        flag = jit.scalar(np.bool_)
-        jit.specialise(infer.run_entry, (plan, a1, a2, n, a1, ends, a2, a2, a2, n, n))
-        if not training:
-            return
-        jit.specialise(layout.turn_entry, (plan, a1, a1))
-        jit.specialise(
-            learn.backward_entry,
-            (plan, a1, a2, a1, ends, a2, a2, a1, a1, a2, n, n, n, flag, flag),
-        )
-        jit.specialise(learn.loss_entry, (a2, plan, a2, a1, real, ends, a2, n, n))
-        jit.specialise(learn.square_sum_entry, (a1,))
-        jit.specialise(learn.adam_entry, (a1,) * 4 + (real,) * 7)
+        _compile(np.dtype(dtype), training)
 
     def upload(self, params: Params) -> Network:
         """Return a handle on a packed copy of the weights."""
@@ -282,6 +270,24 @@ class CpuBackend:
             handle.plan, handle.arena, x, 1, state.arena, _NO_ENDS, handle.no_mask, logits,
             handle.no_mask, 0, n_rows,
         )  # fmt: skip
+
+
+@cache
+def _compile(dtype: np.dtype[Any], training: bool) -> None:
+    a1, a2, plan = jit.array(dtype, 1), jit.array(dtype, 2), jit.array(np.int64, 2)
+    ends, n, real = jit.array(np.int64, 1), jit.scalar(np.int64), jit.scalar(np.float64)
+    flag = jit.scalar(np.bool_)
+    jit.specialise(infer.run_entry, (plan, a1, a2, n, a1, ends, a2, a2, a2, n, n))
+    if not training:
+        return
+    jit.specialise(layout.turn_entry, (plan, a1, a1))
+    jit.specialise(
+        learn.backward_entry,
+        (plan, a1, a2, a1, ends, a2, a2, a1, a1, a2, n, n, n, flag, flag),
+    )
+    jit.specialise(learn.loss_entry, (a2, plan, a2, a1, real, ends, a2, n, n))
+    jit.specialise(learn.square_sum_entry, (a1,))
+    jit.specialise(learn.adam_entry, (a1,) * 4 + (real,) * 7)
 
 
 def adam_update(params: Params, grads: Grads, adam: AdamSpec, opt: OptState) -> float:
