@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from time import perf_counter
 
 from streamrnn.core.types import End, Frames, Gap, Item
 from streamrnn.runtime.reader import Reader, joined
+from streamrnn.runtime.rehearsal import Rhythm
 from streamrnn.sources.base import Source
 
 #: A queue holds this much stream time, and at least `_MIN_QUEUE_FRAMES`.
@@ -80,6 +82,8 @@ class Flow:
         Drop the oldest frames when late (live), or make the source wait (lossless).
     duration_s : float or None
         In stream time.
+    rehearse : callable, optional
+        Called shortly before frames are due.
 
     Attributes
     ----------
@@ -96,6 +100,7 @@ class Flow:
         *,
         drop: bool,
         duration_s: float | None = None,
+        rehearse: Callable[[], None] | None = None,
     ) -> None:
         rate_hz = source.info.rate_hz
         max_frames = max(_MIN_QUEUE_FRAMES, round(rate_hz * QUEUE_S))
@@ -103,6 +108,8 @@ class Flow:
         self.reader = Reader(source, drop=drop, max_frames=max_frames, standby=source.live)
         self.ended = ""
         self._stop = stop
+        self._rehearse = rehearse
+        self._rhythm = Rhythm()
 
     def batches(self) -> Generator[list[Item], None, None]:
         """Yield the items that came together; an empty list at least every `TICK_S`."""
@@ -111,13 +118,28 @@ class Flow:
                 stopped = self._stop.is_set()
                 if stopped:
                     reader.stop()
-                items = reader.take(TICK_S)
+                items = self._take()
                 if items is None:
                     self.ended = "stopped" if stopped else "end"
                     return
                 if len(items) > 1:
                     items = list(joined(items))
                 yield self._cut(items)
+
+    def _take(self) -> list[Item] | None:
+        if self._rehearse is None:
+            return self.reader.take(TICK_S)
+        idle_s = self._rhythm.idle_s(perf_counter())
+        items: list[Item] | None = []
+        if idle_s is not None:
+            items = self.reader.take(idle_s)
+            if items == []:
+                self._rehearse()
+        if items == []:
+            items = self.reader.take(TICK_S)
+        if items:
+            self._rhythm.arrived(perf_counter())
+        return items
 
     def _cut(self, items: list[Item]) -> list[Item]:
         for n, item in enumerate(items):

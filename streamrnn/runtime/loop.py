@@ -16,6 +16,7 @@ from streamrnn.core.types import Item
 from streamrnn.runtime.flow import Flow
 from streamrnn.runtime.latency import StageTimer
 from streamrnn.runtime.pipeline import Pipeline
+from streamrnn.runtime.rehearsal import Rehearsal
 from streamrnn.sinks.base import Sink
 from streamrnn.sources.base import Source
 
@@ -68,7 +69,8 @@ def run_stream(
     pipeline.start(source.info)
     for sink in sinks:
         sink.open(source.info.name, pipeline.bundle.model_hash)
-    flow = Flow(source, stop, drop=drop, duration_s=duration_s)
+    rehearse = Rehearsal(pipeline, source.info).run if source.live else None
+    flow = Flow(source, stop, drop=drop, duration_s=duration_s, rehearse=rehearse)
     run = _Run(pipeline, flow, sinks)
     begin_s = perf_counter()
     failure: StreamRNNError | None = None

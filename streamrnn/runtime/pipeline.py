@@ -74,6 +74,12 @@ class Pipeline:
         self._last: Frames | None = None
         self._pending: Gap | None = None
 
+    def twin(self) -> Pipeline:
+        """Return a fresh pipeline that shares this one's weights, untimed and unobserved."""
+        other = Pipeline(self.bundle, self._network.backend)
+        other._network = self._network
+        return other
+
     def start(self, info: StreamInfo) -> None:
         """Take the layout of the stream; needed before the first frames.
 
