@@ -209,12 +209,18 @@ class PtyLink:
         As `PtyBoard` has it.
     name : str
         For people.
+
+    Attributes
+    ----------
+    waits : bool
+        True: it never runs ahead of its reader.
     """
 
     can_return = True
 
     def __init__(self, board: Board, speed: float, name: str) -> None:
         self.name = name
+        self.waits = speed == 0
         self._server = PtyBoard(board, speed=speed)
         self._is_running = False
         self._fd = -1

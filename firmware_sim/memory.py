@@ -27,6 +27,11 @@ class MemoryLink:
     name : str
         For people.
 
+    Attributes
+    ----------
+    waits : bool
+        True: it never runs ahead of its reader.
+
     Raises
     ------
     ConfigError
@@ -38,6 +43,7 @@ class MemoryLink:
     def __init__(self, board: Board | Device, speed: float = 1.0, name: str = "sim:") -> None:
         self.board = Board(board) if isinstance(board, Device) else board
         self.name = name
+        self.waits = speed == 0
         self._speed = speed
         self._pace = Pace(speed)
         self._virtual_us = 0

@@ -13,7 +13,9 @@ class LinkLostError(OSError):
 class Link(Protocol):
     """A byte transport: a serial port, a TCP connection, the simulator.
 
-    A link knows nothing of packets. `open` may be called again after `LinkLostError`.
+    A link knows nothing of packets. `open` may be called again after `LinkLostError`. A link that
+    never runs ahead of its reader, so that nothing has to be dropped when that is late, may say so
+    by an attribute ``waits = True``.
 
     Attributes
     ----------

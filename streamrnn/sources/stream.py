@@ -46,9 +46,13 @@ class StreamSource:
         Seconds, monotonic.
     timer : Timer, optional
         Gets the time of the stage ``decode``.
-    """
 
-    live = True
+    Attributes
+    ----------
+    name : str
+    live : bool
+        False if the link waits for its reader.
+    """
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class StreamSource:
     ) -> None:
         self.link = link
         self.name = link.name
+        self.live = not getattr(link, "waits", False)
         self._open_timeout_s = open_timeout_s
         self._garbage_s = garbage_s
         self._clock = clock

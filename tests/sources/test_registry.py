@@ -42,3 +42,8 @@ def test_plugins_are_known_by_name() -> None:
 def test_wrong_addresses_name_the_right_ones(url: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         open_source(url)
+
+
+def test_a_link_that_waits_is_not_live() -> None:
+    assert open_source("sim:").live
+    assert not open_source("sim:?speed=0").live

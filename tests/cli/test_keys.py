@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+import pty
+import sys
+import termios
+
+import pytest
+
+from streamrnn.cli.keys import Keys, open_keys, parse_keys
+from streamrnn.core.errors import ConfigError
+
+
+def test_keys_name_labels() -> None:
+    assert parse_keys("a=left, b=right turn") == {"a": "left", "b": "right turn"}
+
+
+@pytest.mark.parametrize("text", ["ab=left", "a", "a=", "=left", "a=left,a=right", ""])
+def test_senseless_keys_are_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="--keys"):
+        parse_keys(text)
+
+
+def test_keys_come_at_once_and_the_terminal_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    with os.fdopen(slave, "r") as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        with open_keys() as keys:
+            assert keys.pressed() == ""
+            assert not termios.tcgetattr(slave)[3] & termios.ECHO
+            os.write(master, b"ab")
+            assert keys.pressed() == "ab"
+        assert termios.tcgetattr(slave) == before
+    os.close(master)
+
+
+def test_keys_may_come_from_a_pipe_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    with os.fdopen(read, "r") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with open_keys() as keys:
+            os.write(write, b"x")
+            assert keys.pressed() == "x"
+            os.close(write)
+            assert keys.pressed() == ""
+            assert keys.pressed() == ""
+    assert Keys(-1).pressed() == ""

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from live_make import main
+
+from streamrnn.sessions.reader import read_session
+
+SIM = "sim:signals?seconds=10&speed=0"
+
+
+def test_frames_and_the_boards_labels_are_recorded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.mcap"
+    code, out, err = main(
+        capsys, "record", SIM, "-o", path, "--subject", "anna", "--note", "left wrist"
+    )
+    assert (code, out) == (0, "")
+    session = read_session(path)
+    assert len(session) == 1000
+    assert session.subject == "anna"
+    assert session.metadata["notes"] == "left wrist"
+    assert {label.source for label in session.labels} == {"board"}
+    n = len(session.labels)
+    assert err == f"the stream ended: 10.0 s, 1000 frames, {n} labels, 0 frames lost -> {path}\n"
+
+
+def test_duration_is_stream_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = main(capsys, "record", SIM, "-o", tmp_path / "a.mcap", "--duration", "1.5")
+    assert code == 0
+    assert err.startswith("done: 1.5 s, 150 frames")
+
+
+def test_keys_set_labels(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    os.write(write, b"lxl")  # x means nothing
+    os.close(write)
+    path = tmp_path / "a.mcap"
+    with os.fdopen(read, "r") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        source = "sim:signals?seconds=2&speed=0&plan=null"
+        code, _, err = main(capsys, "record", source, "-o", path, "--keys", "l=left")
+    assert code == 0
+    assert err.startswith("key l: left\n")
+    labels = read_session(path).labels
+    assert [label.source for label in labels if label.name == "left"] == ["keys"]
+
+
+def test_progress_is_said_each_second_and_a_signal_ends_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    timer = threading.Timer(1.6, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    code, _, err = main(capsys, "record", "sim:signals", "-o", tmp_path / "a.mcap")
+    timer.join()
+    assert code == 0
+    progress, summary = err.splitlines()
+    assert re.fullmatch(r"1\.\d s, 1\d\d frames, \d labels, 0 frames lost, \d+ frames/s", progress)
+    assert summary.startswith("stopped: ")
+    assert len(read_session(tmp_path / "a.mcap")) > 100
+
+
+def test_a_text_stream_needs_its_rate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = b"".join(b"%d,%d\n" % (n, -n) for n in range(200))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp:127.0.0.1:{server.getsockname()[1]}?reconnect=no"
+
+        def serve() -> None:
+            for _ in range(2):
+                peer, _ = server.accept()
+                with peer:
+                    peer.sendall(lines)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        path = tmp_path / "a.mcap"
+        code, _, err = main(capsys, "record", url, "-o", path)
+        assert code == 2
+        assert "give --rate HZ" in err
+        assert not path.exists()
+        code, _, _ = main(capsys, "record", url, "-o", path, "--rate", "50")
+        thread.join()
+    assert code == 0
+    session = read_session(path)
+    assert len(session) == 200
+    assert session.info.rate_hz == 50.0
+    assert session.frames.t_us[-1] == 199 * 20_000

@@ -1,0 +1,167 @@
+"""``streamrnn run`` on the simulated board with the model that ships with the package."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import click
+import pytest
+from live_make import main, records_of, start
+
+from streamrnn.cli import live
+from streamrnn.cli.live import notice_if_slow, read_tables, stop_on_signals
+from streamrnn.core.errors import ConfigError, ModelFileError
+from streamrnn.sessions.reader import read_session
+
+SIM = "sim:signals?person=101&seconds=12&speed=0"
+
+
+def test_a_run_prints_events_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = main(capsys, "run", "--source", SIM)
+    assert code == 0
+    *events, stats = records_of(out)
+    assert len(events) >= 2
+    for event in events:
+        assert event["type"] == "event"
+        assert event["model"].startswith("sha256:")
+        assert event["stream"]
+    assert (stats["type"], stats["ended"], stats["n_frames"]) == ("stats", "end", 1200)
+    assert stats["n_events"] == len(events)
+    assert {"decode", "features", "network", "decision", "sink"} <= set(stats["stages_us"])
+    assert err == f"the stream ended: 12.0 s, 1200 frames, {len(events)} events, 0 frames missing\n"
+
+
+def test_duration_is_stream_time_and_stats_can_be_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, err = main(capsys, "run", "--source", SIM, "--duration", "2.5", "--no-stats")
+    assert code == 0
+    assert all(record["type"] == "event" for record in records_of(out))
+    assert err.startswith("done: 2.5 s, 250 frames")
+
+
+def test_what_is_recorded_gives_the_same_events_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "live.mcap"
+    code, live_out, _ = main(capsys, "run", "--source", SIM, "--record", path, "--no-stats")
+    assert code == 0
+    session = read_session(path)
+    assert len(session) == 1200
+    assert session.metadata["source"] == SIM
+    assert [e["seq"] for e in session.events] == [e["seq"] for e in records_of(live_out)]
+    code, file_out, _ = main(capsys, "run", "--source", f"file:{path}", "--no-stats")
+    assert (code, file_out) == (0, live_out)
+    code, _, err = main(capsys, "run", "--source", SIM, "--record", path)
+    assert code == 1
+    assert "exists already" in err
+
+
+def test_a_config_overrides_the_models_decision(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "strict.toml"
+    config.write_text("[decision]\nmin_ms = 60000\n")
+    code, out, _ = main(capsys, "run", "--source", SIM, "--config", config, "--backend", "numpy")
+    assert code == 0
+    assert [record["type"] for record in records_of(out)] == ["stats"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[decison]\n", "did you mean 'decision'"),
+        ("decision = 3\n", "must be a table"),
+        ("[decision\n", "is not TOML"),
+    ],
+)
+def test_a_wrong_config_is_named(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_tables(str(path), ("decision",))
+
+
+def test_a_missing_config_and_a_missing_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_tables(str(tmp_path / "none.toml"), ())
+    monkeypatch.setattr(live, "files", lambda package: tmp_path)
+    with pytest.raises(ModelFileError, match="name a MODEL file"):
+        live.load_model(None)
+
+
+def test_counts_that_are_not_zero_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    source = SIM + "&faults=drop:0.02,unplug@2s:1s"
+    code, out, err = main(capsys, "run", "--source", source)
+    assert code == 0
+    stats = records_of(out)[-1]
+    assert stats["n_frames"] + stats["n_missing_frames"] == 1200
+    assert stats["source"]["n_unplugs"] == 1
+    for words in ("frames missing", "gaps", "1 times unplugged"):
+        assert words in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_cleanly(number: int) -> None:
+    with start("run", "--source", "sim:") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(number)
+        rest, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    records = records_of(first + rest)
+    assert records[-1]["ended"] == "stopped"
+    assert records[-1]["n_frames"] > 50
+    assert err.decode().splitlines()[-1].startswith("stopped: ")
+
+
+def test_a_closed_pipe_ends_a_run_quietly() -> None:
+    source = SIM.replace("speed=0", "speed=20")
+    with start("run", "--source", source) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdout = None
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert [li for li in err.decode().splitlines() if "compiling" not in li] == []
+
+
+def test_the_second_interrupt_interrupts() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_only_a_slow_warm_up_is_worth_a_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with notice_if_slow("compiling"):
+        pass
+    said = threading.Event()
+    monkeypatch.setattr(live, "NOTICE_AFTER_S", 0.01)
+    monkeypatch.setattr(live, "say", lambda text: (click.echo(text, err=True), said.set()))
+    with notice_if_slow("slow"):
+        assert said.wait(5)
+    assert capsys.readouterr().err == "slow\n"
+
+
+def test_importing_the_commands_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, streamrnn.cli.run, streamrnn.cli.record, streamrnn.cli.replay\n"
+        "heavy = {'numba', 'numpy', 'scipy', 'rich', 'serial'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
