@@ -32,11 +32,6 @@ class Handshake:
         self._patient = False
         self._due_s = 0.0
 
-    @property
-    def waiting(self) -> bool:
-        """True while START is sent and nothing came back."""
-        return self._start_id is not None
-
     def command(self, name: str) -> bytes:
         """Return a new command."""
         self._last_id += 1

@@ -106,3 +106,19 @@ def test_no_terminal_no_view(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert err.startswith("--view needs a terminal; running without it\n")
     assert "\x1b" not in out + err
+
+
+def test_a_run_with_a_view_draws_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+
+    def console(*, stderr: bool) -> Console:
+        assert stderr  # stdout belongs to the records
+        return Console(file=screen, force_terminal=True, width=100, height=50)
+
+    monkeypatch.setattr("streamrnn.cli.view.Console", console)
+    code, out, _ = main(capsys, "run", "--source", "sim:signals?seconds=3&speed=0", "--view")
+    assert code == 0
+    assert "300 frames" in screen.getvalue()
+    assert "\x1b" not in out
