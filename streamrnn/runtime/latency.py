@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
+#: Durations that wait to be sorted into buckets: a live frame pays for an append only.
+_N_WAITING = 4096
 #: Buckets a doubling: a percentile is at most 1/8 too high.
 _SUB_BITS = 3
 _N_BUCKETS = 64 << _SUB_BITS
@@ -27,27 +29,36 @@ def _upper_ns(bucket: int) -> int:
 
 
 class Histogram:
-    """Durations counted in logarithmic buckets.
-
-    Attributes
-    ----------
-    n : int
-        Durations counted.
-    max_ns : int
-        The longest, exact.
-    """
+    """Durations counted in logarithmic buckets."""
 
     def __init__(self) -> None:
-        self.n = 0
-        self.max_ns = 0
+        self._n = 0
+        self._max_ns = 0
         self._counts = [0] * _N_BUCKETS
+        self._waiting: list[int] = []
+
+    @property
+    def n(self) -> int:
+        """Durations counted."""
+        return self._n + len(self._waiting)
+
+    @property
+    def max_ns(self) -> int:
+        """The longest duration, exact; 0 when there is none."""
+        return max(self._max_ns, *self._waiting, 0)
 
     def add(self, ns: int) -> None:
         """Count one duration in nanoseconds; a negative one counts as 0."""
-        ns = max(ns, 0)
-        self.n += 1
-        self.max_ns = max(self.max_ns, ns)
-        self._counts[min(_bucket(ns), _N_BUCKETS - 1)] += 1
+        self._waiting.append(ns)
+        if len(self._waiting) >= _N_WAITING:
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        for ns in self._waiting:
+            self._counts[min(_bucket(max(ns, 0)), _N_BUCKETS - 1)] += 1
+        self._max_ns = self.max_ns
+        self._n += len(self._waiting)
+        self._waiting.clear()
 
     def percentile_ns(self, percent: float) -> int:
         """Return an upper bound (within 1/8) of a percentile, in nanoseconds; 0 when empty.
@@ -57,12 +68,13 @@ class Histogram:
         percent : float
             0..100.
         """
-        wanted = max(1, -(-self.n * percent // 100))
+        self._sort_in()
+        wanted = max(1, -(-self._n * percent // 100))
         seen = 0
         for bucket, count in enumerate(self._counts):
             seen += count
             if seen >= wanted:
-                return min(_upper_ns(bucket), self.max_ns)
+                return min(_upper_ns(bucket), self._max_ns)
         return 0
 
 

@@ -72,6 +72,7 @@ class Pipeline:
         self._info: StreamInfo | None = None
         self._columns: I64 | None = None
         self._last: Frames | None = None
+        self._next_seq = -1
         self._pending: Gap | None = None
 
     def twin(self) -> Pipeline:
@@ -123,21 +124,21 @@ class Pipeline:
         if len(frames) == 0:
             return records
         for first, behind in gaps.stretches(frames.seq):
-            part = frames[first:behind]
-            if self._pending is not None or not self._follows(part):
+            n = behind - first
+            part = frames if n == len(frames) else frames[first:behind]
+            if self._pending is not None or part.seq[0] != self._next_seq:
                 records += self._bridge(part)
             records += self._run(part)
-            self.n_frames += len(part)
-            self._last = part[-1:]
+            self.n_frames += n
+            self._last = part if n == 1 else part[-1:]
+            self._next_seq = int(self._last.seq[0]) + 1
         return records
-
-    def _follows(self, part: Frames) -> bool:
-        return self._last is not None and int(part.seq[0]) == int(self._last.seq[0]) + 1
 
     def _picked(self, frames: Frames) -> Frames:
         """Return the model's columns of the frames that are plausible in all of them."""
-        x = frames.x if self._columns is None else frames.x[:, self._columns]
-        x = np.ascontiguousarray(x, np.float32)
+        x = frames.x
+        if self._columns is not None:
+            x = np.ascontiguousarray(x[:, self._columns])
         plausible = np.abs(x) < LARGEST_SAMPLE  # False for NaN, which would stay in the state
         if plausible.all():
             return Frames(x, frames.seq, frames.t_us)
@@ -173,7 +174,7 @@ class Pipeline:
         records.append(GapRecord(reason, **at, n_missing=missing, action="reset"))
         return records
 
-    def _run(self, frames: Frames) -> list[Record]:
+    def _run(self, frames: Frames) -> Sequence[Record]:
         """Decide on consecutive frames that follow the last ones."""
         if len(frames) > BLOCK_FRAMES:
             starts = range(0, len(frames), BLOCK_FRAMES)
@@ -182,9 +183,8 @@ class Pipeline:
         mark = timer.start() if timer else 0
         features = self._features.push(frames.x)
         mark = timer.lap("features", mark) if timer else 0
-        logits = self._logits(features)
-        probabilities = np.empty(logits.shape, np.float32)
-        softmax_rows(logits, probabilities)
+        probabilities = self._logits(features)
+        softmax_rows(probabilities, probabilities)
         self.probabilities = probabilities[-1]
         mark = timer.lap("network", mark) if timer else 0
         if self.observer is not None:
@@ -192,14 +192,14 @@ class Pipeline:
         events = self._decision.push(probabilities, frames.seq, frames.t_us)
         if timer:
             timer.lap("decision", mark)
-        return list(events)
+        return events
 
     def _logits(self, features: F32) -> F32:
         """Advance the state over (N, I) features; `forward` equals repeated `step`, bit for bit."""
-        x = features.astype(self._dtype, copy=False)
+        x = features if features.dtype == self._dtype else features.astype(self._dtype)
         if len(x) == 1:
             logits = np.empty((1, len(self.bundle.labels)), self._dtype)
             self._network.step(x, self._state, logits)
         else:
-            logits = self._network.forward(x[:, None, :], self._state)[:, 0, :]
-        return np.ascontiguousarray(logits, np.float32)
+            logits = self._network.forward(x[:, None, :], self._state).reshape(len(x), -1)
+        return logits if logits.dtype == np.float32 else logits.astype(np.float32)
