@@ -21,7 +21,7 @@ import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.report import finish
-from streamrnn.core.types import Frames, Label
 from streamrnn.evaluation.events import (
     Segment,
     macro_f1,
@@ -40,6 +39,7 @@ from streamrnn.evaluation.events import (
 )
 from streamrnn.kernels.backend import get_backend
 from streamrnn.runtime.offline import run_session_with_probabilities
+from streamrnn.sessions.join import join_sessions
 from streamrnn.sessions.labels import frame_labels, runs
 from streamrnn.sessions.npz_import import import_uhh
 from streamrnn.sessions.session import Session
@@ -112,7 +112,7 @@ def fold(sessions: dict[str, list[Session]], person: str, config: TrainConfig) -
     started = time.monotonic()
     bundle = fit(others, config)
     seconds = time.monotonic() - started
-    session = join(sessions[person])
+    session = join_sessions(sessions[person])
     run = run_session_with_probabilities(bundle, session, get_backend(config.backend))
     truth = segments_from_labels(session)
     events = segments_from_records(run.records)
@@ -132,26 +132,6 @@ def fold(sessions: dict[str, list[Session]], person: str, config: TrainConfig) -
         "false": sum(true == "none" != found for true, found in pairs),
         "train s": seconds,
     }
-
-
-def join(sessions: Iterable[Session]) -> Session:
-    """Return sessions of one device as one, each beginning one period behind the one before."""
-    parts = list(sessions)
-    blocks, labels = [], []
-    seq = t_us = 0
-    for part in parts:
-        frames = part.frames
-        shift_us = t_us - part.start_us
-        blocks.append(Frames(frames.x, frames.seq - frames.seq[0] + seq, frames.t_us + shift_us))
-        labels += [
-            Label(label.name, label.start_us + shift_us, label.end_us + shift_us, label.source)
-            for label in part.labels
-        ]
-        seq += len(frames)
-        t_us += part.end_us - part.start_us
-    joined = Frames.join(blocks, parts[0].info.n_channels)
-    host_ns = joined.t_us * 1000
-    return Session(parts[0].info, joined, host_ns, labels, metadata=dict(parts[0].metadata))
 
 
 def authors_segments(

@@ -29,50 +29,19 @@ import numpy as np
 
 from benchmarks.report import finish
 from streamrnn.core.records import Event, Record, to_json_line
-from streamrnn.core.types import Frames, Label
+from streamrnn.core.types import Frames
 from streamrnn.kernels import get_backend
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.offline import run_session
+from streamrnn.sessions.join import join_sessions
 from streamrnn.sessions.npz_import import import_uhh
 from streamrnn.sessions.reader import read_session
 from streamrnn.sessions.session import Session
-from streamrnn.sessions.writer import SessionWriter
+from streamrnn.sessions.writer import write_session
 from streamrnn.training.config import TrainConfig
 from streamrnn.training.fit import fit
 
 LEFT_OUT = "ni"
-
-
-def joined(sessions: list[Session]) -> Session:
-    """Return the sessions one behind the other as one stream without a break."""
-    rate_hz = sessions[0].info.rate_hz
-    x = np.concatenate([session.frames.x for session in sessions])
-    seq = np.arange(len(x), dtype=np.int64)
-    t_us = np.floor(seq * (1e6 / rate_hz) + 0.5).astype(np.int64)
-    labels = []
-    first = 0
-    for session in sessions:
-        shift_us = int(t_us[first]) - session.start_us
-        labels += [
-            replace(label, start_us=label.start_us + shift_us, end_us=label.end_us + shift_us)
-            for label in session.labels
-        ]
-        first += len(session)
-    return Session(sessions[0].info, Frames(x, seq, t_us), t_us * 1000, labels)
-
-
-def write(session: Session, path: Path) -> Session:
-    """Write a session and return what is read back from the file."""
-    with SessionWriter(path, session.info, {"subject": LEFT_OUT, "rate": "nominal"}) as writer:
-        writer.write(session.frames)
-        for label in session.labels:
-            mark(writer, label)
-    return read_session(path)
-
-
-def mark(writer: SessionWriter, label: Label) -> None:
-    writer.mark(label.name, "start", label.start_us, source="import")
-    writer.mark(label.name, "end", label.end_us, source="import")
 
 
 def event_lines(records: list[Record], stream: str, model: str) -> list[str]:
@@ -111,7 +80,8 @@ def main() -> int:
         model = folder / "model.safetensors"
         bundle = fit(seen, TrainConfig(epochs=epochs)).save(model)
         path = folder / "left-out.mcap"
-        session = write(joined([s for s in sessions if s.subject == LEFT_OUT]), path)
+        write_session(join_sessions([s for s in sessions if s.subject == LEFT_OUT]), path)
+        session = read_session(path)
         rows, targets = compare(bundle, session, str(model), str(path), n_cuts)
     settings = {"left_out": LEFT_OUT, "epochs": epochs, "n_frames": len(session)}
     return finish("parity", rows, targets, settings)

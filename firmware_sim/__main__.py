@@ -47,7 +47,9 @@ def _parser() -> _Parser:
     )
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--signals", action="store_true", help="a hand with an IMU (the default)")
-    origin.add_argument("--playback", metavar="FILE", help="a recorded session, frame for frame")
+    origin.add_argument(
+        "--playback", metavar="FILE", nargs="+", help="recorded sessions in turn, frame for frame"
+    )
     parser.add_argument(
         "--link",
         choices=("pty", "stdout"),
@@ -124,7 +126,7 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
     board = make_board(
         BoardOptions(
             origin="playback" if arguments.playback else "signals",
-            file=arguments.playback or "",
+            files=tuple(arguments.playback or ()),
             person=arguments.person,
             people=arguments.people,
             seed=arguments.seed,

@@ -32,8 +32,8 @@ class BoardOptions:
     Attributes
     ----------
     origin : {"signals", "playback"}
-    file : str
-        Session to play back.
+    files : tuple of str
+        Sessions to play back, one behind the other.
     person : int
     people : tuple of int
         Several persons in turn, instead of `person`.
@@ -56,7 +56,7 @@ class BoardOptions:
     """
 
     origin: str = "signals"
-    file: str = ""
+    files: tuple[str, ...] = ()
     person: int = DEFAULT_PERSON
     people: tuple[int, ...] = ()
     seed: int = 1
@@ -82,9 +82,9 @@ def make_board(options: BoardOptions) -> Board:
     plan = parse_faults(options.faults)
     origin: Origin
     if options.origin == "playback":
-        if not options.file:
+        if not options.files:
             raise ConfigError("playback needs the name of a session file")
-        origin = PlaybackOrigin(options.file)
+        origin = PlaybackOrigin(*options.files)
     else:
         origin = SignalOrigin(
             options.seed,
@@ -177,13 +177,14 @@ def _link_kind(text: str) -> str:
 
 
 _FIELDS = {
+    "file": "files",
     "rate": "rate_hz",
     "lead": "lead_s",
     "packet": "frames_per_packet",
     "drift": "drift_ppm",
 }
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "file": unquote,
+    "file": lambda text: (unquote(text),),
     "person": _number("person", int, "a whole number"),
     "people": _number("people", parse_people, "whole numbers as 1,2,3"),
     "seed": _number("seed", int, "a whole number"),

@@ -1,4 +1,4 @@
-"""The origin `playback`: a recorded session, frame for frame."""
+"""The origin `playback`: recorded sessions, frame for frame."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 class PlaybackOrigin:
     """Frames of a session: samples bit by bit, indices and times as they were recorded.
 
+    Several sessions are played one behind the other, as one stream.
+
     Samples travel as f32. Lost frames stay lost: jumps of `seq` go out as they are.
 
     Parameters
     ----------
-    session : Session or path
+    sessions : Session or path, one or more
         A file is read whole.
 
     Raises
@@ -36,11 +38,8 @@ class PlaybackOrigin:
 
     keeps_time = True
 
-    def __init__(self, session: Session | Path | str) -> None:
-        if isinstance(session, Path | str):
-            from streamrnn.sessions.reader import read_session
-
-            session = read_session(Path(session))
+    def __init__(self, *sessions: Session | Path | str) -> None:
+        session = _joined(sessions)
         info, frames = session.info, session.frames
         if len(frames) and frames.t_us[0] < 0:
             raise SessionError(f"playback: the times begin at {frames.t_us[0]} us, below 0")
@@ -80,6 +79,14 @@ class PlaybackOrigin:
     def set_rate(self, rate_hz: float) -> bool:
         """Return False: a recording has the rate that it has."""
         return False
+
+
+def _joined(sessions: tuple[Session | Path | str, ...]) -> Session:
+    from streamrnn.sessions.join import join_sessions
+    from streamrnn.sessions.reader import read_session
+
+    read = [read_session(Path(s)) if isinstance(s, Path | str) else s for s in sessions]
+    return read[0] if len(read) == 1 else join_sessions(read)
 
 
 def markers_of(labels: list[Label]) -> list[Marker]:

@@ -12,13 +12,13 @@ from benchmarks.accuracy import (
     authors_pairs,
     authors_segments,
     fold,
-    join,
     load,
     pair_f1,
     summarise,
 )
 from streamrnn.core.types import Channel, Frames, Label, StreamInfo
 from streamrnn.evaluation.events import Segment
+from streamrnn.sessions.join import join_sessions
 from streamrnn.sessions.labels import frame_labels
 from streamrnn.sessions.session import Session
 
@@ -74,7 +74,7 @@ def test_joined_sessions_follow_each_other_without_a_gap():
         labels = [Label(name, 20_000, 60_000)]
         return Session(info, frames, frames.t_us, labels)
 
-    whole = join([part(5, "a"), part(7, "b")])
+    whole = join_sessions([part(5, "a"), part(7, "b")])
     assert whole.frames.seq.tolist() == list(range(12))
     assert np.diff(whole.frames.t_us).tolist() == [20_000] * 11
     assert frame_labels(whole, ("none", "a", "b")).tolist() == [0, 1, 1, 0, 0, 0, 2, 2, 0, 0, 0, 0]

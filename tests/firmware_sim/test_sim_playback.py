@@ -195,3 +195,11 @@ def test_what_the_wire_cannot_carry(tmp_path: Path) -> None:
         PlaybackOrigin(_session(np.zeros((2, 300), np.float32), seq, seq))
     with pytest.raises(SessionError, match="none"):
         PlaybackOrigin(tmp_path / "none.mcap")
+
+
+def test_several_sessions_are_one_stream() -> None:
+    seq = np.arange(5, dtype=np.int64)
+    session = _session(np.ones((5, 1), np.float32), seq, 40_000 + seq * 10_000)
+    block = PlaybackOrigin(session, session).next(1000)
+    assert block.seq.tolist() == list(range(10))
+    assert block.t_us.tolist() == [40_000 + n * 10_000 for n in range(10)]
