@@ -14,10 +14,10 @@
 enum { N_CHANNELS = 6, FRAMES_PER_PACKET = 5, N_PACKETS = 40, FRAME_US = 10000 };
 
 static const char *const acc_names[] = {"acc_x", "acc_y", "acc_z"};
-static const char *const gyr_names[] = {"gyr_x", "gyr_y", "gyr_z"};
+static const char *const gyro_names[] = {"gyro_x", "gyro_y", "gyro_z"};
 static const srnn_group groups[] = {
     {acc_names, 3, "g", SRNN_I16, "0.000122", "0"},
-    {gyr_names, 3, "dps", SRNN_I16, "0.061", "0.5"},
+    {gyro_names, 3, "dps", SRNN_I16, "0.061", "0.5"},
 };
 static const srnn_device device = {"C \"demo\"", "1.0", "b0001", "100", groups, 2, 3};
 

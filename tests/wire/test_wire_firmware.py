@@ -80,7 +80,7 @@ def test_hello_frames_labels_and_end_arrive(board: Path) -> None:
     items = talk(board, ENCODER.command(1, "START"))
     info = items[0]
     assert isinstance(info, StreamInfo)
-    assert info.channel_names == ("acc_x", "acc_y", "acc_z", "gyr_x", "gyr_y", "gyr_z")
+    assert info.channel_names == ("acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z")
     assert [channel.unit for channel in info.channels] == ["g"] * 3 + ["dps"] * 3
     assert (info.name, info.firmware, info.boot_id) == ('C "demo"', "1.0", "b0001")
     assert info.rate_hz == 100

@@ -12,10 +12,10 @@ static const int N_CHANNELS = 6;
 static const int FRAMES_PER_PACKET = 2;
 
 static const char *const ACC[] = {"acc_x", "acc_y", "acc_z"};
-static const char *const GYR[] = {"gyr_x", "gyr_y", "gyr_z"};
+static const char *const GYRO[] = {"gyro_x", "gyro_y", "gyro_z"};
 static const srnn_group GROUPS[] = {
     {ACC, 3, "g", SRNN_I16, "0.00012207031", "0"},   // +-4 g
-    {GYR, 3, "dps", SRNN_I16, "0.030517578", "0"},   // +-1000 degrees a second
+    {GYRO, 3, "dps", SRNN_I16, "0.030517578", "0"},   // +-1000 degrees a second
 };
 static char bootId[9];
 static const srnn_device DEVICE = {"arduino-mpu6050", "1.0", bootId, "100", GROUPS, 2, 1};
