@@ -141,7 +141,7 @@ class _LabelSource:
         if self.column:
             return csv_labels.from_column(table.texts[self.column], t_us, end_us)
         if self.path:
-            return csv_labels.from_file(Path(self.path), times, end_us)
+            return csv_labels.from_file(Path(self.path), times, t_us, end_us)
         if self.whole:
             return [Label(self.whole, 0, end_us, csv_labels.SOURCE)]
         return csv_labels.from_onehot(table, self.onehot, t_us, end_us)

@@ -49,7 +49,7 @@ def from_onehot(table: Table, onehot: Mapping[str, str], t_us: I64, end_us: int)
     return sorted(labels, key=lambda label: label.start_us)
 
 
-def from_file(path: Path, times: Times | None, end_us: int) -> list[Label]:
+def from_file(path: Path, times: Times | None, t_us: I64, end_us: int) -> list[Label]:
     """Return the labels of a file with columns start, end and label.
 
     ``start`` and ``end`` are in the unit and from the origin of the session's time column, or in
@@ -60,13 +60,15 @@ def from_file(path: Path, times: Times | None, end_us: int) -> list[Label]:
     path : Path
     times : Times or None
         Of the session's time column.
+    t_us : int64 (N,)
+        Times of the frames.
     end_us : int
         End of the session, from 0.
 
     Raises
     ------
     SessionError
-        Columns are missing, or an interval is reversed or outside the session.
+        Columns are missing, or an interval is reversed, outside the session or without a frame.
     """
     reader = TableReader(path)
     start = _column(reader, "start")
@@ -76,6 +78,9 @@ def from_file(path: Path, times: Times | None, end_us: int) -> list[Label]:
         raise SessionError(f"{path} has no column 'label' (it needs start, end, label)")
     table = reader.read([start, end], [label])
     bounds = [_to_us(table, name, times) for name in (start, end)]
+    hint = ""
+    if times is not None and times.unit_us != UNITS_US["s"] and unit_in_name(start) is None:
+        hint = f" (are its times in seconds? call the columns {start}_s, {end}_s)"
     labels = []
     for k, line in enumerate(table.lines):
         name = clean_label(table.texts[label][k])
@@ -88,6 +93,13 @@ def from_file(path: Path, times: Times | None, end_us: int) -> list[Label]:
             raise SessionError(
                 f"{path} line {line}: label {printable(name)!r} lies at {start_us / 1e6:.2f} .. "
                 f"{behind_us / 1e6:.2f} s, outside the recording of {end_us / 1e6:.2f} s"
+            )
+        first, behind = np.searchsorted(t_us, (start_us, behind_us))
+        if first == behind:
+            raise SessionError(
+                f"{path} line {line}: label {printable(name)!r} covers no frame: it lies at "
+                f"{start_us / 1e6:g} .. {behind_us / 1e6:g} s, the frames at "
+                f"0 .. {t_us[-1] / 1e6:g} s{hint}"
             )
         labels.append(Label(name, start_us, behind_us, SOURCE))
     return sorted(labels, key=lambda item: item.start_us)

@@ -236,6 +236,15 @@ def test_mistakes_get_one_clear_line(
         ("start,end,label\n30,10,left\n", "line 2: label 'left' ends at its start"),
         ("start,end,label\n10,99999,left\n", "outside the recording of 0.03 s"),
         ("start,end,label\n-10,20,left\n", "outside the recording"),
+        (
+            "start,end,label\n0.5,1.25,left\n",
+            r"line 2: label 'left' covers no frame: it lies at 0\.0005 .. 0\.00125 s, "
+            r"the frames at 0 .. 0\.02 s \(are its times in seconds\? call the columns start_s, end_s\)",
+        ),
+        (
+            "start_ms,end_ms,label\n5,15,a\n11,19,left\n",
+            r"line 3: label 'left' covers no frame: .* 0 .. 0\.02 s$",
+        ),
         ("start,label\n1,a\n", "has no column 'end'"),
         ("end,label\n1,a\n", "has no column 'start'"),
         ("start,end\n1,2\n", "has no column 'label'"),
