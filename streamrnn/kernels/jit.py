@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
@@ -29,6 +32,10 @@ from numba.extending import intrinsic as _intrinsic
 Function = TypeVar("Function", bound=Callable[..., Any])
 #: The Numba type of one argument.
 ArgType: TypeAlias = Any
+
+#: Cache folders that stay, each of one state of the kernel sources: versions may be used in turn.
+_N_KEPT = 4
+_FOLDER_NAME = re.compile(r"kernels-[0-9a-f]{16}")
 
 _lock = threading.RLock()
 _config = cast(Any, numba.config)
@@ -154,26 +161,62 @@ def _mismatch(
     )
 
 
-@cache
+def cache_problem() -> str:
+    """Return why compiled code is not kept from one start to the next, ``""`` when it is."""
+    return _cache()[1]
+
+
 def _cache_directory() -> str | None:
-    """Return a private folder for compiled code, or None when there is none to be had.
+    return _cache()[0]
+
+
+@cache
+def _cache() -> tuple[str | None, str]:
+    """Return a private folder for compiled code, or None and why there is none to be had.
 
     Numba's cache is made of pickles, so a folder that others can write to is refused.
     """
-    asked = _config.CACHE_DIR
-    base = Path(
-        asked or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrnn"
-    )
+    try:
+        base = Path(_config.CACHE_DIR or _user_cache() / "streamrnn")
+    except RuntimeError as error:
+        return None, f"there is no home folder ({error})"
     folder = base / f"kernels-{_source_digest()}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        base.mkdir(parents=True, exist_ok=True)
+        is_new = not folder.exists()
+        folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.stat()
-    except OSError:
-        return None
-    ours = status.st_uid == os.getuid() if hasattr(os, "getuid") else True
-    if not ours or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or not os.access(folder, os.W_OK):
-        return None
-    return str(folder)
+    except OSError as error:
+        return None, f"{base} is not writable ({error.strerror})"
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        return None, f"{folder} belongs to someone else"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return None, f"{folder} can be written to by others"
+    if not os.access(folder, os.W_OK):
+        return None, f"{folder} is not writable"
+    with suppress(OSError):  # what is old stays
+        os.utime(folder)
+        if is_new:
+            _remove_old(base)
+    return str(folder), ""
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _remove_old(base: Path) -> None:
+    """Remove the folders of older kernel sources that were not used for longest."""
+
+    def used_at(folder: Path) -> float:
+        try:
+            return folder.stat().st_mtime
+        except OSError:  # another start has just removed it
+            return 0.0
+
+    ours = [path for path in base.iterdir() if _FOLDER_NAME.fullmatch(path.name)]
+    for folder in sorted(ours, key=used_at, reverse=True)[_N_KEPT:]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _source_digest() -> str:

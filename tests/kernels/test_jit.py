@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -120,3 +121,71 @@ def test_a_cache_that_is_not_ours_alone_is_not_used(tmp_path, mode):
         check=True,
         env={"NUMBA_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )
+
+
+def cache_answers(home, *lines, **environment):
+    """Run `lines` in a process of its own with another home; return what it prints."""
+    code = "\n".join(("import os, sys; from streamrnn.kernels import jit", *lines))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home), **environment},
+    )
+    return done.stdout.splitlines()
+
+
+def test_why_nothing_is_cached_can_be_asked_and_kernels_compile_all_the_same(tmp_path):
+    (tmp_path / ".cache").touch()  # no folder can be made here, not even by root
+    said = cache_answers(
+        tmp_path,
+        "import numpy as np",
+        "twice = jit.kernel(lambda a: a * 2.0)",
+        "jit.specialise(twice, (jit.scalar(np.float64),))",
+        "print(twice(4.0), jit.cache_problem(), sep='\\n')",
+    )
+    assert said == ["8.0", f"{tmp_path}/.cache/streamrnn is not writable (Not a directory)"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        ("folder.chmod(0o777)", "can be written to by others"),
+        ("os.getuid = lambda: 12345", "belongs to someone else"),
+        ("os.access = lambda path, how: False", "is not writable"),
+        ("pass", ""),
+    ],
+)
+def test_a_refused_cache_has_its_reason(tmp_path, spoil, why):
+    said = cache_answers(
+        tmp_path,
+        "import pathlib",
+        f"folder = pathlib.Path({str(tmp_path)!r}) / f'kernels-{{jit._source_digest()}}'",
+        "folder.mkdir()",
+        spoil,
+        "print(jit.cache_problem()); print(folder)",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+    assert said[0] == (f"{said[1]} {why}" if why else "")
+
+
+def test_a_new_cache_folder_ends_the_oldest_ones(tmp_path):
+    for k in range(7):
+        folder = tmp_path / f"kernels-{k:016x}"
+        folder.mkdir()
+        (folder / "code.nbc").touch()
+        os.utime(folder, (k, k))
+    others = ["kernels-mine", "kernels-0000000000000000.bak", "x"]
+    for name in others:
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (0, 0))
+    (new,) = cache_answers(
+        tmp_path, "print(os.path.basename(jit._cache_directory()))", NUMBA_CACHE_DIR=str(tmp_path)
+    )
+    left = [new, *(f"kernels-{k:016x}" for k in (4, 5, 6)), *others]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(left)
+    os.utime(tmp_path / new, (0, 0))
+    cache_answers(tmp_path, "jit._cache_directory()", NUMBA_CACHE_DIR=str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(left)
+    assert (tmp_path / new).stat().st_mtime > 7  # what is used is not old
