@@ -153,8 +153,9 @@ class Bundle:
             if info.n_channels == len(wanted):
                 return np.arange(len(wanted), dtype=np.int64)
             raise ConfigError(
-                f"the stream has {info.n_channels} numbers a line, the model wants {len(wanted)} "
-                f"({_names(wanted)}): send exactly these, in this order"
+                "the stream is text, or was recorded from text, without channel names: "
+                f"{info.n_channels} numbers a line, the model wants {len(wanted)} "
+                f"({_names(wanted)}): send exactly these channels, in this order"
             )
         raise ConfigError(
             f"the stream lacks {_names(missing)} (it has {_names(info.channel_names)}): "

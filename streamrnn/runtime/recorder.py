@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from streamrnn.core.errors import SessionError
-from streamrnn.core.records import Event, Record
+from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Gap, Item, Marker, StreamInfo
 from streamrnn.sessions.writer import SessionWriter
@@ -23,7 +24,8 @@ class Recorder:
     """Writes one stream as one session, over unplugged cables and reboots. It is a sink as well.
 
     Sequence numbers and device times of a session only go forward. When the device boots, and both
-    start anew, its frames are moved behind those before, by the time that the host saw pass.
+    start anew, its frames are moved behind those before, by the time that the host saw pass, and
+    labels and events with them.
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ class Recorder:
         self._early: list[Marker] = []
         self._restarted = False
         self._seq_shift = self._t_shift_us = 0
+        self._event_seq_shift = self._event_t_shift_us = 0
         self._last_seq = self._last_t_us = 0
         self._last_host_ns = 0
 
@@ -93,8 +96,12 @@ class Recorder:
 
     def write(self, record: Record) -> None:
         """Write an event record; other records concern the run, not the session."""
-        if isinstance(record, Event):
-            self._writer.event(record.to_dict())
+        if isinstance(record, GapRecord) and record.n_missing is None:
+            # Events before this one tell of frames before the boot, though its frames are here.
+            self._event_seq_shift = self._seq_shift
+            self._event_t_shift_us = self._t_shift_us
+        elif isinstance(record, Event):
+            self._writer.event(self._moved(record).to_dict())
 
     def toggle(self, label: str) -> None:
         """Begin a label behind the newest frame, or end it; beginning another one ends it too."""
@@ -136,6 +143,16 @@ class Recorder:
         self._seq_shift = self._last_seq + 1 + n_gap - int(frames.seq[0])
         self._t_shift_us = self._last_t_us + gap_us - int(frames.t_us[0])
         self.n_missing -= n_gap  # how many were missed is not known
+
+    def _moved(self, event: Event) -> Event:
+        shift_us = self._event_t_shift_us
+        return replace(
+            event,
+            seq=event.seq + self._event_seq_shift,
+            t_us=event.t_us + shift_us,
+            onset_us=event.onset_us + shift_us,
+            end_us=None if event.end_us is None else event.end_us + shift_us,
+        )
 
     def _mark(self, marker: Marker) -> None:
         if marker.phase == "start":

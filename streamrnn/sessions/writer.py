@@ -30,6 +30,7 @@ ROTATE_NS = 3600 * 1_000_000_000
 ROTATE_BYTES = 64_000_000
 #: A jump that 32 bits of sequence cannot tell from one backwards.
 _FAR_AHEAD = 2**31 - 2
+_EXISTS = "{} exists already: name another file (`streamrnn record` can replace it: --overwrite)"
 
 
 class SessionWriter:
@@ -246,9 +247,7 @@ class SessionWriter:
             raise SessionError(f"{self.path} is a folder, not a file to write")
         for path in (self.path, part_path(self.path, 2)):
             if path.exists() and not self._overwrite:
-                raise SessionError(
-                    f"{path} exists already: choose another name, or allow overwriting"
-                )
+                raise SessionError(_EXISTS.format(path))
 
     def _check_frames(self, frames: Frames) -> None:
         if frames.x.shape != (len(frames), self.info.n_channels):
@@ -375,7 +374,7 @@ def write_session(path: Path, session: Session, *, overwrite: bool = False) -> N
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise SessionError(f"{path} exists already: choose another name, or allow overwriting")
+        raise SessionError(_EXISTS.format(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     first_ns = int(session.host_ns[0]) if len(session) else 0
     try:

@@ -9,12 +9,15 @@ import threading
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from live_make import main, records_of, start
 
 from streamrnn.cli import live
 from streamrnn.cli.live import notice_if_slow, read_tables, stop_on_signals
 from streamrnn.core.errors import ConfigError, ModelFileError
+from streamrnn.core.records import Event
+from streamrnn.evaluation.report import Report
 from streamrnn.sessions.reader import read_session
 
 SIM = "sim:signals?person=101&seconds=12&speed=0"
@@ -58,7 +61,36 @@ def test_what_is_recorded_gives_the_same_events_again(
     assert (code, file_out) == (0, live_out)
     code, _, err = main(capsys, "run", "--source", SIM, "--record", path)
     assert code == 1
-    assert "exists already" in err
+    assert "exists already: name another file" in err
+
+
+def test_a_session_over_a_reboot_is_one_of_a_piece(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "live.mcap"
+    source = "sim:signals?person=101&seconds=30&speed=0&faults=reboot@12s:1s"
+    code, out, _ = main(capsys, "run", "--source", source, "--record", path)
+    assert code == 0
+    gap = next(record for record in records_of(out) if record["type"] == "gap")
+    assert gap["n_missing"] is None
+    session = read_session(path)
+    boot = int(np.diff(session.frames.t_us).argmax()) + 1
+    boot_us = int(session.frames.t_us[boot])
+    behind = [event for event in session.events if event["t_us"] >= boot_us]
+    assert len(behind) >= 2
+    for event in session.events:
+        at = np.searchsorted(session.frames.seq, event["seq"])
+        assert session.frames.seq[at] == event["seq"]
+        assert session.frames.t_us[at] == event["t_us"]
+    for event in behind:
+        assert boot_us <= event["onset_us"] < event["end_us"] <= session.end_us
+    report = Report(live.load_model(None).labels[1:])
+    records = [
+        Event(**{key: value for key, value in event.items() if key != "type"})
+        for event in session.events
+    ]
+    report.add(session, records)
+    assert report.total.n_hit >= report.total.n_true - 2  # those that the boot cut short
 
 
 def test_a_config_overrides_the_models_decision(

@@ -82,7 +82,9 @@ def test_text_matches_by_count() -> None:
     text = tuple(Channel(f"ch{n}") for n in range(3))
     bundle().check_stream(StreamInfo(text, 0.0))
     assert bundle().column_indices(StreamInfo(text, 0.0)).tolist() == [0, 1, 2]
-    with pytest.raises(ConfigError, match=r"2 numbers a line, the model wants 3 \(acc_x"):
+    with pytest.raises(
+        ConfigError, match=r"recorded from text.* 2 numbers a line, the model wants 3 \(acc_x"
+    ):
         bundle().check_stream(StreamInfo(text[:2], 0.0))
 
 

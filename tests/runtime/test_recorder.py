@@ -83,6 +83,42 @@ def test_a_reboot_moves_the_rest_behind(path: Path) -> None:
     assert session.labels == [Label("left", t_us[100], t_us[100] + 250_000, "board")]
 
 
+def test_events_are_moved_with_the_frames_that_they_tell_of(path: Path) -> None:
+    r = recorder(path)
+    boot = Gap("reboot", restart=True)
+    for first in (700, 0, 0):  # three boots; the model sees each item behind the recorder
+        r.push(make_frames(100, first=first))
+        if first == 0:
+            r.write(Event("left", "end", 99, 990_000, 500_000, 995_000, 0.9))  # before the boot
+            r.write(GapRecord("reboot", 0, 0, None, "reset"))
+        r.write(GapRecord("lost", 40, 400_000, 2, "filled"))
+        r.write(Event("right", "start", first + 50, first * 10_000 + 500_000, 480_000, None, 0.8))
+        r.push(boot)
+    r.close()
+    session = read_session(path)
+    seq, t_us = session.frames.seq, session.frames.t_us
+    found = [
+        (event["gesture"], event["seq"] - start_seq, event["t_us"] - start_us)
+        for event, start_seq, start_us in zip(
+            session.events,
+            (0, 0, seq[100], seq[100], seq[200]),
+            (0, 0, t_us[100], t_us[100], t_us[200]),
+            strict=True,
+        )
+    ]
+    assert found == [
+        ("right", 750, 7_500_000),
+        ("left", 99, 990_000),
+        ("right", 50, 500_000),
+        ("left", 99, 990_000),
+        ("right", 50, 500_000),
+    ]
+    start_us = int(t_us[200])
+    assert session.events[4]["onset_us"] == start_us + 480_000
+    assert session.events[4]["end_us"] is None
+    assert session.events[3]["end_us"] == int(t_us[100]) + 995_000
+
+
 def test_a_reboot_is_a_gap_that_no_model_bridges(path: Path) -> None:
     r = recorder(path)
     r.push(make_frames(10))
