@@ -19,6 +19,7 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
 
     A folder stands for the sessions (*.mcap) in it.
     """
+    from streamrnn.core.text import printable
     from streamrnn.sessions.reader import session_paths
 
     for path in session_paths(files):
@@ -26,7 +27,8 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(document, allow_nan=False))
         else:
-            click.echo("\n".join([str(path), *(f"  {line}" for line in _lines(document))]))
+            shown = printable(str(path), 1000)
+            click.echo("\n".join([shown, *(f"  {line}" for line in _lines(document))]))
 
 
 def _describe(path: Path) -> dict[str, Any]:
@@ -76,9 +78,8 @@ def _session_lines(d: dict[str, Any]) -> list[str]:
     from streamrnn.core.text import printable
 
     nominal = f"{d['rate_hz']:g} Hz nominal" if d["rate_hz"] else "rate not said"
-    fitted = f"{d['fitted_rate_hz']:.2f} Hz by its timestamps" if d["fitted_rate_hz"] else "-"
     lines = [
-        f"session   {d['n_frames']} frames, {d['duration_s']:.2f} s, {nominal}, {fitted}",
+        f"session   {d['n_frames']} frames, {d['duration_s']:.2f} s, {nominal}, {_measured(d)}",
         f"channels  {_channel_text(d['channels'])}",
     ]
     gaps = d["gaps"]
@@ -101,8 +102,15 @@ def _session_lines(d: dict[str, Any]) -> list[str]:
         lines.append(f"samples   {bad} are not finite")
     said = {**{k: v for k, v in d["device"].items() if v}, **d["metadata"]}
     lines += [f"{printable(k, 20):<9} {printable(v)}" for k, v in said.items()]
-    lines += [f"PROBLEM   {problem}" for problem in d["problems"]]
+    lines += [f"PROBLEM   {printable(problem, 400)}" for problem in d["problems"]]
     return lines
+
+
+def _measured(d: dict[str, Any]) -> str:
+    if d["metadata"].get("clock") == "counted":
+        arrival = f"{d['arrival_rate_hz']:.2f} Hz" if d["arrival_rate_hz"] else "unknown"
+        return f"timestamps are counted at the stated rate; by arrival: {arrival}"
+    return f"{d['fitted_rate_hz']:.2f} Hz by its timestamps" if d["fitted_rate_hz"] else "-"
 
 
 def _channel_text(channels: list[dict[str, Any]]) -> str:

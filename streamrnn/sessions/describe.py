@@ -17,16 +17,21 @@ def describe(session: Session) -> dict[str, Any]:
     -------
     dict
         ``n_frames``, ``duration_s``, ``rate_hz`` (nominal, 0 when unknown), ``fitted_rate_hz``,
+        ``arrival_rate_hz`` (where times are only counted, by the host's clock; else 0),
         ``channels`` (name, unit, min, max), ``gaps`` (count, frames missing, longest in seconds),
         ``labels`` (count and seconds a class), ``events``, ``device``, ``metadata``, ``problems``.
     """
     info, frames = session.info, session.frames
+    is_counted = session.metadata.get("clock") == "counted"
+    measured_us = session.host_ns // 1000 if is_counted else frames.t_us
+    rate_hz = round(fitted_rate_hz(frames.seq, measured_us), 6)
     return {
         "kind": "session",
         "n_frames": len(frames),
         "duration_s": session.duration_s,
         "rate_hz": info.rate_hz,
-        "fitted_rate_hz": round(fitted_rate_hz(frames.seq, frames.t_us), 6),
+        "fitted_rate_hz": 0.0 if is_counted else rate_hz,
+        "arrival_rate_hz": rate_hz if is_counted else 0.0,
         "channels": _channels(session),
         "gaps": _gaps(session),
         "labels": _labels(session),

@@ -43,6 +43,11 @@ class Source(Protocol):
         ...
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What a recording of it says of itself, besides `info`; known once it is open."""
+        ...
+
+    @property
     def counters(self) -> Counters:
         """What happened to the bytes so far."""
         ...

@@ -41,6 +41,12 @@ class FileSource:
         return self._opened().info
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """Where the session's times and rate come from."""
+        known = self._opened().metadata
+        return {key: known[key] for key in ("clock", "rate") if key in known}
+
+    @property
     def counters(self) -> Counters:
         """Frames given so far."""
         return self._counters

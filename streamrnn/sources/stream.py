@@ -10,6 +10,7 @@ from streamrnn.core.errors import SourceError, SourceTimeout
 from streamrnn.core.link import Link, LinkLostError
 from streamrnn.core.text import printable
 from streamrnn.core.types import Counters, End, Frames, Gap, Item, Marker, StreamInfo
+from streamrnn.sources.arrival import RateWatch
 from streamrnn.sources.base import Timer
 from streamrnn.sources.handshake import Handshake
 from streamrnn.wire.detect import Detector
@@ -73,6 +74,7 @@ class StreamSource:
         self._timer = timer
         self._detector = Detector(rate_hz)
         self._handshake = Handshake()
+        self._watch = RateWatch(rate_hz if self.live else 0.0)
         self._info: StreamInfo | None = None
         self._ready: list[Item] = []
         self._n_unplugs = 0
@@ -86,6 +88,11 @@ class StreamSource:
         if self._info is None:
             raise ValueError(f"{self.name} is not open")
         return self._info
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Say so when times are not measured but counted: text has no clock."""
+        return {"clock": "counted"} if self._detector.format == "text" else {}
 
     @property
     def counters(self) -> Counters:
@@ -226,6 +233,8 @@ class StreamSource:
             if isinstance(item, Frames):
                 self._flowing = self._was_flowing = True
                 self._handshake.flowing()
+                if self._detector.format == "text":
+                    self._compare_rate(len(item))
             elif isinstance(item, Ack):
                 self._handshake.answered(item)
                 continue
@@ -241,6 +250,18 @@ class StreamSource:
                 break
         return items
 
+    def _compare_rate(self, n_frames: int) -> None:
+        rate_hz = self._watch.arrived(n_frames, self._clock())
+        if rate_hz:
+            _LOG.warning(
+                "%s: lines come at about %.0f Hz, not at %g Hz, so all times are wrong: "
+                "set the device to %g Hz, or say its rate (--rate)",
+                self.name,
+                rate_hz,
+                self._watch.rate_hz,
+                self._watch.rate_hz,
+            )
+
     def _restart(self, gap: Gap) -> None:
         """After a boot the board waits for START again."""
         if gap.restart and self._started:
@@ -253,6 +274,7 @@ class StreamSource:
             raise SourceError(f"{self.name} went away: {error}") from error
         _LOG.warning("%s went away; waiting for it to come back", self.name)
         self._down = True
+        self._watch.restart()
         # Text has no sequence numbers: how much was lost meanwhile cannot be known.
         return [Gap("unplug", restart=self._detector.format == "text")]
 

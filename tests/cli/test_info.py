@@ -71,6 +71,39 @@ def test_a_session(call, tmp_path: Path) -> None:
     ]
 
 
+def test_counted_times_say_nothing_of_the_rate(call, tmp_path: Path) -> None:
+    seq = np.arange(100)
+    info = StreamInfo((Channel("ch0"),), 200.0)
+    for name, host_ns in (("a", 10**18 + seq * 10_000_000), ("b", np.full(100, 10**18))):
+        session = Session(
+            info, Frames(np.ones((100, 1), np.float32), seq, seq * 5000), host_ns,
+            metadata={"clock": "counted"},
+        )  # fmt: skip
+        write_session(tmp_path / f"{name}.mcap", session)
+    _, out, _ = call("a.mcap", "b.mcap")
+    first, second = (line for line in out.splitlines() if line.startswith("  session"))
+    start = "  session   100 frames, 0.50 s, 200 Hz nominal, timestamps are counted at the stated "
+    assert first == start + "rate; by arrival: 100.00 Hz"
+    assert second == start + "rate; by arrival: unknown"
+    _, out, _ = call("a.mcap", "--json")
+    document = json.loads(out)
+    assert (document["fitted_rate_hz"], document["arrival_rate_hz"]) == (0.0, 100.0)
+
+
+def test_a_files_name_is_not_obeyed(call, tmp_path: Path) -> None:
+    name = "a\x1b]0;owned\x07\x1b[31m.mcap"
+    make_session(tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[:-600])
+    code, out, _ = call(name)
+    assert code == 0
+    assert out.splitlines()[0] == "a\\x1b]0;owned\\x07\\x1b[31m.mcap"
+    assert "\x1b" not in out
+    code, _, err = call(name.replace("a", "b"))
+    assert code == 1
+    assert "\x1b" not in err
+
+
 def test_a_damaged_session_says_so(call, tmp_path: Path) -> None:
     make_session(tmp_path / "a.mcap")
     data = (tmp_path / "a.mcap").read_bytes()

@@ -174,6 +174,35 @@ def test_a_text_stream_is_never_written_to() -> None:
     assert link.written == b""
 
 
+@pytest.mark.parametrize(("rate_hz", "warned"), [(1000.0, False), (500.0, True), (0.0, False)])
+def test_text_at_another_rate_than_stated_is_said_once(
+    rate_hz: float, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = ScriptLink(*[b"1,2\n"] * 7000)  # 1 ms each
+    source = scripted(link, rate_hz=rate_hz)
+    source.open()
+    assert source.metadata == {"clock": "counted"}
+    n = sum(len(item) for item in frames_until(source, 7000) if isinstance(item, Frames))
+    assert n == 7000
+    said = [record.getMessage() for record in caplog.records]
+    if warned:
+        assert len(said) == 1
+        assert "lines come at about 1000 Hz, not at 500 Hz" in said[0]
+    else:
+        assert said == []
+
+
+def test_the_rate_of_a_link_that_waits_is_nobodys_business(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    link = ScriptLink(*[b"1,2\n"] * 7000)
+    link.waits = True  # type: ignore[attr-defined]
+    source = scripted(link, rate_hz=100.0)
+    source.open()
+    frames_until(source, 7000)
+    assert caplog.records == []
+
+
 def test_a_text_stream_that_comes_back_starts_anew() -> None:
     lines = b"1,2\n3,4\n5,6\n"
     link = ScriptLink(lines + b"99", LinkLostError, b"9,9\n7,8\n", can_return=True)
