@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from streamrnn.core.errors import SessionError
+from streamrnn.core.errors import ConfigError, SessionError
 
 if TYPE_CHECKING:
     from streamrnn.core.records import Record
     from streamrnn.evaluation.report import Report
+    from streamrnn.runtime.bundle import Bundle
+    from streamrnn.sessions.session import Session
+
+#: Short, so that a usual table fits 80 columns.
+_HEADINGS = ("gesture", "true", "found", "hit", "miss", "false", "prec.", "recall", "F1")
 
 
 @click.command(short_help="Score a model on recorded sessions, offline.")
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 @click.argument("sessions", nargs=-1, required=True, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--events", type=click.Path(), metavar="FILE", help="Write the records, JSON lines.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --events.")
 @click.option(
     "--min-iou", default=0.0, type=click.FloatRange(0, 1), show_default=True,
     help="Least overlap of a hit (intersection over union); 0 asks for any.",
@@ -32,6 +39,7 @@ def command(
     sessions: tuple[str, ...],
     as_json: bool,
     events: str | None,
+    overwrite: bool,
     min_iou: float,
     config: str | None,
     backend: str,
@@ -41,23 +49,25 @@ def command(
     The frames go through the same pipeline as in a live run. Each event is matched with at most one
     true gesture of its class that it overlaps.
     """
+    from streamrnn.cli.files import read_named
     from streamrnn.cli.live import load_model, ready_backend, say
     from streamrnn.core.records import to_json_line
     from streamrnn.evaluation.report import evaluate
-    from streamrnn.sessions.reader import read_sessions
+    from streamrnn.kernels.backend import get_backend
+    from streamrnn.sessions.reader import session_paths
 
+    paths = session_paths(sessions)
+    if events is not None:
+        _check_output(Path(events), [model, *paths, *([config] if config else [])], overwrite)
     bundle = load_model(model, config)
-    recorded = read_sessions([Path(name) for name in sessions])
-    for session in recorded:
-        for problem in session.problems:
-            say(f"{session.metadata.get('source', 'session')}: {problem}")
+    get_backend(backend)  # a wrong name is said before anything is read
+    recorded, names = read_named(paths)
+    _check_fit(bundle, recorded, names)
     lines: list[str] = []
 
     def keep(n: int, records: list[Record]) -> None:
-        stream = recorded[n].info.name or f"session {n + 1}"
-        lines.extend(
-            to_json_line(record, stream=stream, model=bundle.model_hash) for record in records
-        )
+        stream = recorded[n].info.name
+        lines.extend(to_json_line(r, stream=stream, model=bundle.model_hash) for r in records)
 
     ready = ready_backend(bundle, backend)
     report = evaluate(bundle, recorded, ready, min_iou=min_iou, on_records=keep)
@@ -74,6 +84,23 @@ def command(
         _print_table(report)
 
 
+def _check_output(path: Path, inputs: Sequence[Path | str], overwrite: bool) -> None:
+    from streamrnn.cli.files import refuse_inputs, refuse_recordings
+
+    refuse_inputs(path, inputs)
+    refuse_recordings(path, "events")
+    if path.is_file() and not overwrite:
+        raise ConfigError(f"{path} exists already: choose another name, or --overwrite")
+
+
+def _check_fit(bundle: Bundle, sessions: Sequence[Session], names: Sequence[str]) -> None:
+    for session, name in zip(sessions, names, strict=True):
+        try:
+            bundle.check_stream(session.info)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from None
+
+
 def _write(path: Path, lines: list[str]) -> None:
     try:
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -82,20 +109,25 @@ def _write(path: Path, lines: list[str]) -> None:
 
 
 def _print_table(report: Report) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from streamrnn.core.text import printable
 
-    header, *body = report.rows()
-    table = Table(title=f"{report.n_sessions} sessions, {report.n_frames} frames")
-    for n, name in enumerate(header):
-        table.add_column(name, justify="left" if n == 0 else "right")
-    for n, row in enumerate(body):
-        style = "bold" if n == len(body) - 1 else ""
-        table.add_row(*(Text(printable(cell, 40)) for cell in row), style=style)
+    title = f"{report.n_sessions} sessions, {report.n_frames} frames"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
+                  padding=(0, 1, 0, 0))  # fmt: skip
+    for n, name in enumerate(_HEADINGS):
+        table.add_column(name, justify="left" if n == 0 else "right", no_wrap=True)
+    _, *body, total = report.rows()
+    for row in body:
+        table.add_row(*(Text(printable(cell, 40)) for cell in row))
+    table.add_row("all (mean F1)", *total[1:-1], f"{report.macro_f1:.3f}", style="bold")
     console = Console()
+    # As wide as it must be: a narrow window may break lines, but nothing is cut.
+    console.width = max(console.width, Console(width=1000).measure(table).maximum)
     console.print(table)
     for line in summary(report):
         console.print(Text(line))

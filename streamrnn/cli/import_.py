@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,7 @@ def command(
 
     FILES are delimited text with a header line, or .npz recordings of UHH-IMU-gestures.
     """
+    from streamrnn.cli.files import refuse_inputs
     from streamrnn.core.errors import SessionError
     from streamrnn.sessions.writer import write_session
 
@@ -75,11 +77,13 @@ def command(
         raise click.UsageError("-o and --out-dir both say where to write: choose one")
     arguments = _csv_arguments(options)
     jobs = [(path, output or (out_dir or path.parent) / f"{path.stem}.mcap") for path in files]
+    inputs = [*files, *([options["labels_path"]] if options["labels_path"] else [])]
     taken: dict[Path, Path] = {}
     for path, target in jobs:
         if target in taken:
             raise click.UsageError(f"{taken[target]} and {path} would both become {target}")
         taken[target] = path
+        refuse_inputs(target, inputs)
         if target.exists() and not overwrite:
             raise SessionError(f"{target} exists already: choose another name, or --overwrite")
     if out_dir is not None:
@@ -102,12 +106,15 @@ def _csv_arguments(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path, arguments: dict[str, Any]) -> Session:
-    from streamrnn.core.errors import ConfigError
+    from streamrnn.core.errors import ConfigError, SessionError
     from streamrnn.sessions.csv_import import import_csv
     from streamrnn.sessions.npz_import import import_uhh
 
     if path.suffix.lower() != ".npz":
-        return import_csv(path, **arguments)
+        try:
+            return import_csv(path, **arguments)
+        except SessionError as error:
+            raise SessionError(f"{error}{_hint(str(error), arguments)}") from error
     extra = arguments.keys() - {"subject"}
     if extra:
         names = ", ".join(sorted(extra))
@@ -116,6 +123,18 @@ def _read(path: Path, arguments: dict[str, Any]) -> Session:
     if "subject" in arguments:
         session.metadata["subject"] = arguments["subject"]
     return session
+
+
+def _hint(message: str, arguments: dict[str, Any]) -> str:
+    """Return what to do about a label column that is read as a channel, or nothing."""
+    from streamrnn.sessions.csv_labels import LABEL_COLUMNS
+
+    ways = {"labels_path": "--labels", "label": "--label", "onehot": "--onehot"}
+    given = [option for key, option in ways.items() if key in arguments]
+    column = re.search(r", column '([^']+)':", message)
+    if not given or column is None or column[1].lower() not in LABEL_COLUMNS:
+        return ""
+    return f" (labels come from {given[0]}: leave the column out with --drop {column[1]})"
 
 
 def _line(target: Path, session: Session) -> str:

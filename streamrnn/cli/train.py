@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamrnn.core.errors import ConfigError
+from streamrnn.core.errors import ConfigError, ModelFileError
+from streamrnn.core.text import printable
 
 if TYPE_CHECKING:
+    from streamrnn.sessions.session import Session
     from streamrnn.training.config import TrainConfig
     from streamrnn.training.data import DataSet
     from streamrnn.training.fit import Progress
@@ -27,7 +30,8 @@ _KEPT = ("config", "epochs", "hidden", "seed", "held_out", "held_out_fraction", 
 @click.option("--epochs", type=int, help="Passes over the data.")
 @click.option("--hidden", type=int, multiple=True, help="Units of a layer; repeat for more layers.")
 @click.option("--seed", type=int, help="Start of all random numbers.")
-@click.option("--held-out", multiple=True, metavar="SUBJECT", help="Watch on this one; repeatable.")
+@click.option("--held-out", multiple=True, metavar="SUBJECT",
+              help="Watch on this one (a file, where nobody said who); repeatable.")  # fmt: skip
 @click.option("--held-out-fraction", type=float, help="Share of subjects or sessions to watch on.")
 @click.option(
     "--labels", type=click.Choice(["frame", "trial"]), help="One class a frame, or one a trial."
@@ -39,28 +43,33 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
 
     Some people (or, where nobody said who, some sessions) are held out and only watched; the epoch
     that finds their gestures best is kept. A checkpoint is written after every epoch beside the
-    model; Ctrl-C stops, and --resume goes on to the same weights.
+    model; Ctrl-C stops, and --resume goes on to the same weights. A model that stands at the output
+    is replaced; any other file there is refused.
     """
+    from streamrnn.cli.files import read_named
     from streamrnn.cli.live import notice_if_slow, say, stop_on_signals
     from streamrnn.kernels.backend import get_backend
-    from streamrnn.sessions.reader import read_sessions
+    from streamrnn.sessions.reader import session_paths
     from streamrnn.training.data import prepare
     from streamrnn.training.fit import TrainingStopped, fit_data
     from streamrnn.training.held_out import warm_up
 
     path = Path(output)
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"no folder {path.parent} for the model")
+    directory = Path(resume) if resume else path.parent / f"{path.stem}.training"
+    inputs = session_paths(sessions)
+    replaces = _check_output(
+        path, directory, [*inputs, *([options["config"]] if options["config"] else [])]
+    )
     config = _resumed_config(resume, options) if resume else _config(options)
-    recorded = read_sessions([Path(name) for name in sessions])
-    for session in recorded:
-        for problem in session.problems:
-            say(f"{session.metadata.get('source', 'session')}: {problem}")
-    data = prepare(recorded, config)
-    say(_describe(data, len(recorded)))
+    backend = get_backend(config.backend)
+    recorded, names = read_named(inputs)
+    data = prepare(recorded, config, names)
+    for line in _describe(data, recorded, config):
+        say(line)
+    if replaces:
+        say(f"{path} is a model already: it will be replaced")
     with notice_if_slow("compiling kernels (first run only) ..."):
-        warm_up(get_backend(config.backend))
-    directory = Path(resume) if resume else path.with_suffix(".training")
+        warm_up(backend)
     with stop_on_signals() as stop, _shown(config.epochs) as show:
         try:
             bundle = fit_data(
@@ -72,13 +81,36 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
                 should_stop=stop.is_set,
             )
         except TrainingStopped as stopped:
-            say(str(stopped))
+            again = ["streamrnn", "train", *sessions, "-o", output, "--resume", str(directory)]
+            say(f"{stopped}: go on with: {shlex.join(again)}")
             raise click.exceptions.Exit(130) from None
     bundle.save(path)
     facts = bundle.training
     score = facts.get("held_out_event_f1")
     watched = "" if score is None else f", held-out event F1 {score:.3f}"
     say(f"epoch {facts['epoch']} of {config.epochs}{watched} -> {path}")
+
+
+def _check_output(path: Path, directory: Path, inputs: Sequence[Path | str]) -> bool:
+    """Refuse an output that would cost the user a file; tell whether an older model is there."""
+    from streamrnn.cli.files import refuse_inputs, refuse_recordings
+    from streamrnn.model.file import load_model
+
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"no folder {path.parent} for the model")
+    refuse_inputs(path, inputs)
+    refuse_recordings(path, "model")
+    if path == directory:
+        raise ConfigError(f"{path} is where the checkpoints go: name another file for the model")
+    if not path.exists():
+        return False
+    try:
+        load_model(path)
+    except ModelFileError:
+        raise ConfigError(
+            f"{path} exists and is not a streamrnn model: name another file"
+        ) from None
+    return True
 
 
 def _config(options: dict[str, Any]) -> TrainConfig:
@@ -102,13 +134,22 @@ def _resumed_config(resume: str, options: dict[str, Any]) -> TrainConfig:
     return load_checkpoint(Path(resume)).config
 
 
-def _describe(data: DataSet, n_sessions: int) -> str:
-    watched = f"; held out: {', '.join(data.held_out_names)}" if data.held_out_names else ""
-    return (
-        f"{n_sessions} sessions, {data.n_frames} frames to train on, "
-        f"{len(data.labels) - 1} gestures ({', '.join(data.labels[1:])}), "
+def _describe(data: DataSet, sessions: Sequence[Session], config: TrainConfig) -> list[str]:
+    """Return what is trained on, and which channels of the recordings are not used."""
+    held_out = printable(", ".join(data.held_out_names), 400)
+    watched = f"; held out: {held_out}" if held_out else ""
+    lines = [
+        f"{len(sessions)} sessions, {data.n_frames} frames to train on, "
+        f"{len(data.labels) - 1} gestures ({printable(', '.join(data.labels[1:]), 400)}), "
         f"{len(data.channels)} channels at {data.rate_hz:g} Hz{watched}"
-    )
+    ]
+    left_out = [c.name for c in sessions[0].info.channels if c not in data.channels]
+    if left_out and not config.features.channels:  # nobody said which
+        lines.append(
+            f"left out: {printable(', '.join(left_out))} (not gyroscope or accelerometer; "
+            "[features] channels = [...] takes them)"
+        )
+    return lines
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from streamrnn.core.errors import BackendUnavailable
+from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.params import (
@@ -154,8 +154,8 @@ def get_backend(name: str = "cpu") -> Backend:
 
     Raises
     ------
-    BackendUnavailable
-        No such backend, or it cannot run here.
+    ConfigError
+        No such backend; the nearest name is given.
     """
     if name == "numpy":
         from streamrnn.kernels.rnn.reference import NumpyBackend
@@ -166,4 +166,4 @@ def get_backend(name: str = "cpu") -> Backend:
 
         return CpuBackend()
     hint = did_you_mean(name, ("numpy", "cpu"))
-    raise BackendUnavailable(f"no backend {name!r}{hint}; known: numpy, cpu")
+    raise ConfigError(f"no backend {name!r}{hint}; known: numpy, cpu")

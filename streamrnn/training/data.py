@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streamrnn.core.errors import TrainingError
+from streamrnn.core.errors import ConfigError, TrainingError
 from streamrnn.core.text import did_you_mean, printable
 from streamrnn.core.types import F32, I64, NULL_CLASS, Channel, Frames
 from streamrnn.features.chain import FeatureChain, select_channels
@@ -66,7 +66,7 @@ class DataSet:
     held_out : list of Session
         What is watched.
     held_out_names : tuple of str
-        Whose they are.
+        Whose they are; the names of sessions where nobody said who.
     spread : float32 (n,)
         Root mean square deviation of each channel from rest.
     median_frames : float
@@ -97,8 +97,17 @@ class DataSet:
         return digest.hexdigest()
 
 
-def prepare(sessions: Sequence[Session], config: TrainConfig) -> DataSet:
+def prepare(
+    sessions: Sequence[Session], config: TrainConfig, names: Sequence[str] | None = None
+) -> DataSet:
     """Check the sessions, split them, and return what a run needs.
+
+    Parameters
+    ----------
+    sessions : sequence of Session
+    config : TrainConfig
+    names : sequence of str or None
+        What to call each session in messages, its file; None: ``session 1`` and so on.
 
     Raises
     ------
@@ -106,9 +115,10 @@ def prepare(sessions: Sequence[Session], config: TrainConfig) -> DataSet:
         Nothing to learn: no sessions, no labels, one class only, too few frames; or sessions that
         do not agree in channels or rate.
     ConfigError
-        A channel that does not exist.
+        A channel or a subject that does not exist.
     """
-    _check_agreement(sessions)
+    names = names or _numbered(sessions)
+    _check_agreement(sessions, names)
     labels = class_names(sessions)
     if len(labels) < 2:
         raise TrainingError(
@@ -117,7 +127,7 @@ def prepare(sessions: Sequence[Session], config: TrainConfig) -> DataSet:
     first = sessions[0].info
     columns = select_channels(first.channels, config.features)
     channels = tuple(first.channels[int(column)] for column in columns)
-    training, held_out, names = split(sessions, config)
+    training, held_out, held_out_names = split(sessions, config, names)
     parts = [_unbroken(session, channels, labels, config.max_gap_ms) for session in training]
     ys = [y for part in parts for _, y in part]
     _check_content(ys, labels)
@@ -130,7 +140,7 @@ def prepare(sessions: Sequence[Session], config: TrainConfig) -> DataSet:
         chain=chain,
         stretches=done,
         held_out=held_out,
-        held_out_names=names,
+        held_out_names=held_out_names,
         spread=_spread(done),
         median_frames=median_frames(ys),
     )
@@ -143,9 +153,11 @@ def cut(session: Session, data: DataSet, config: TrainConfig) -> list[Stretch]:
 
 
 def split(
-    sessions: Sequence[Session], config: TrainConfig
+    sessions: Sequence[Session], config: TrainConfig, names: Sequence[str] | None = None
 ) -> tuple[list[Session], list[Session], tuple[str, ...]]:
     """Split by subject, or by session where nobody said who; never inside a session.
+
+    Names are for people: how a file is called does not change who is drawn.
 
     Returns
     -------
@@ -155,27 +167,36 @@ def split(
 
     Raises
     ------
+    ConfigError
+        A subject that no session has.
     TrainingError
-        A subject that no session has, or nothing left to train on.
+        Nothing is left to train on.
     """
-    owners = [session.subject or f"session {n + 1}" for n, session in enumerate(sessions)]
-    known = sorted(set(owners))
+    numbered = _numbered(sessions)
+    owners = [s.subject or number for s, number in zip(sessions, numbered, strict=True)]
+    shown = [s.subject or name for s, name in zip(sessions, names or numbered, strict=True)]
     if config.held_out:
+        known = sorted(set(shown))
         for name in config.held_out:
             if name not in known:
                 hint = did_you_mean(name, known)
-                raise TrainingError(
+                raise ConfigError(
                     f"no subject {printable(name)!r} to hold out{hint}; there are "
                     f"{printable(', '.join(known))}"
                 )
-        chosen = set(config.held_out)
+        chosen = {o for o, name in zip(owners, shown, strict=True) if name in config.held_out}
     else:
         chosen = _draw(sessions, owners, config)
     training = [s for s, owner in zip(sessions, owners, strict=True) if owner not in chosen]
     held_out = [s for s, owner in zip(sessions, owners, strict=True) if owner in chosen]
     if not training:
         raise TrainingError("every session is held out: nothing is left to train on")
-    return training, held_out, tuple(sorted(chosen))
+    watched = {name for name, owner in zip(shown, owners, strict=True) if owner in chosen}
+    return training, held_out, tuple(sorted(watched))
+
+
+def _numbered(sessions: Sequence[Session]) -> list[str]:
+    return [f"session {n + 1}" for n in range(len(sessions))]
 
 
 def _draw(sessions: Sequence[Session], owners: Sequence[str], config: TrainConfig) -> set[str]:
@@ -202,22 +223,22 @@ def _draw(sessions: Sequence[Session], owners: Sequence[str], config: TrainConfi
     return chosen
 
 
-def _check_agreement(sessions: Sequence[Session]) -> None:
+def _check_agreement(sessions: Sequence[Session], names: Sequence[str]) -> None:
     if not sessions:
         raise TrainingError("no sessions to train on")
     first = sessions[0].info
     if first.rate_hz <= 0:
-        raise TrainingError("the first session has no frame rate: import it with --rate")
-    for n, session in enumerate(sessions[1:], start=2):
+        raise TrainingError(f"{names[0]} has no frame rate: import it with --rate")
+    for session, name in zip(sessions, names, strict=True):
         info = session.info
         if info.channels != first.channels:
             raise TrainingError(
-                f"session {n} has channels {_describe(info.channels)}, session 1 has "
+                f"{name} has channels {_describe(info.channels)}, {names[0]} has "
                 f"{_describe(first.channels)}: train on sessions of one device layout"
             )
         if abs(info.rate_hz / first.rate_hz - 1) > RATE_TOLERANCE:
             raise TrainingError(
-                f"session {n} runs at {info.rate_hz:g} Hz, session 1 at {first.rate_hz:g} Hz: "
+                f"{name} runs at {info.rate_hz:g} Hz, {names[0]} at {first.rate_hz:g} Hz: "
                 "train on sessions of one rate"
             )
 

@@ -272,7 +272,7 @@ class _Run:
         done = f"stopped in epoch {self.now.epoch + 1} of {self.config.epochs}"
         if self.directory is None:
             return f"{done}; nothing was saved"
-        return f"{done}; {self.now.epoch} are saved: go on with --resume {self.directory}"
+        return f"{done}; {self.now.epoch} are saved in {self.directory}"
 
     def _provenance(self) -> dict[str, Any]:
         now, data = self.now, self.data

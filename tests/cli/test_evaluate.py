@@ -39,14 +39,16 @@ def model(tmp_path: Path) -> str:
     return str(tmp_path / "m.safetensors")
 
 
-def recorded(path: Path, labels: list[Label], *, missing: int = 0, **metadata: str) -> str:
+def recorded(
+    path: Path, labels: list[Label], *, missing: int = 0, device: str = "bench", **metadata: str
+) -> str:
     seq = np.arange(100, dtype=np.int64)
     seq[80:] += missing
     x = np.full((100, 1), -1.0, np.float32)
     x[10:30] = 1.0
     x[50:70] = 1.0
     frames = Frames(x, seq, seq * 20_000)
-    info = StreamInfo((Channel("level"),), 50.0, "bench")
+    info = StreamInfo((Channel("level"),), 50.0, device)
     session = Session(info, frames, frames.t_us * 1000, labels, metadata=metadata)
     write_session(path, session)
     return str(path)
@@ -103,8 +105,70 @@ def test_mistakes_are_one_line(capsys, model, tmp_path):
         ((model, str(tmp_path / "none.mcap")), 1, "none.mcap"),
         ((file, file), 1, "a.mcap"),
         ((model, file, "--events", nowhere), 1, "cannot write"),
+        ((model, "absent.mcap", "--backend", "cpus"), 2, "no backend 'cpus' (did you mean 'cpu'?)"),
         ((model, file, "--min-iou", "2"), 2, "min-iou"),
     ):
         got, _, err = run_main(capsys, "evaluate", *arguments)
         assert got == code
         assert message in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("output", ["a.mcap", "other.mcap", "m.safetensors", "c.toml", "old.jsonl"])
+def test_events_never_replace_an_input_and_another_file_only_when_asked(
+    capsys, model, tmp_path, output
+):
+    file = recorded(tmp_path / "a.mcap", [UP])
+    recorded(tmp_path / "other.mcap", [UP])
+    (tmp_path / "c.toml").write_text("[decision]\nmin_ms = 100\n")
+    (tmp_path / "old.jsonl").write_text("{}\n")
+    path = tmp_path / output
+    before = path.read_bytes()
+    arguments = (model, file, "--config", str(tmp_path / "c.toml"), "--events", str(path))
+    code, out, err = run_main(capsys, "evaluate", *arguments)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert output in err
+    assert path.read_bytes() == before
+    code, _, err = run_main(capsys, "evaluate", *arguments, "--overwrite")
+    assert (code, path.read_bytes() == before) == (
+        (0, False) if output == "old.jsonl" else (2, True)
+    )
+
+
+@pytest.mark.parametrize("device", ["", "bench"])
+def test_the_events_are_byte_for_byte_those_of_a_run(capsys, model, tmp_path, device):
+    file = recorded(tmp_path / "a.mcap", [UP], missing=50, device=device)
+    events = tmp_path / "e.jsonl"
+    code, _, err = run_main(capsys, "evaluate", model, file, "--events", str(events))
+    assert code == 0, err
+    code, out, err = run_main(capsys, "run", model, "--source", f"file:{file}", "--no-stats")
+    assert code == 0, err
+    assert out == events.read_text()
+    assert ('"stream"' in out) == bool(device)
+    assert len(out.splitlines()) == 3
+
+
+def test_the_table_shows_every_name_whole_at_any_width(capsys, model, tmp_path, monkeypatch):
+    long = "hand turned out and back"
+    file = recorded(tmp_path / "a.mcap", [UP, Label(long, 1_000_000, 1_400_000)])
+    _, out, _ = run_main(capsys, "evaluate", model, file)
+    table = [line for line in out.splitlines() if line.startswith(("gesture ", "up ", f"{long} "))]
+    assert len(table) == 3
+    assert len(table[0].split()) == 9
+    assert max(map(len, out.splitlines())) <= 80
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = run_main(capsys, "evaluate", model, file)[1]
+    assert [line.split() for line in narrow.splitlines()] == [
+        line.split() for line in out.splitlines()
+    ]
+
+
+def test_a_session_that_does_not_fit_is_named(capsys, model, tmp_path):
+    file = recorded(tmp_path / "a.mcap", [UP])
+    other = tmp_path / "odd.mcap"
+    frames = Frames(np.zeros((9, 1), np.float32), np.arange(9), np.arange(9) * 20_000)
+    info = StreamInfo((Channel("height"),), 50.0)
+    write_session(other, Session(info, frames, frames.t_us, []))
+    code, _, err = run_main(capsys, "evaluate", model, file, str(other))
+    assert code == 2
+    assert "odd.mcap: the stream lacks level" in err

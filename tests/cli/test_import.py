@@ -101,3 +101,38 @@ def test_nothing_is_written_for_a_bad_file_and_nothing_replaced(call, tmp_path: 
     assert (code, (tmp_path / "a.mcap").read_bytes()) == (1, b"dear")
     assert "a.mcap exists already" in err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.mcap", "bad.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (("semi.csv", "-o", "semi.csv", "--overwrite"), "semi.csv"),
+        (("semi.csv", "-o", "./semi.csv"), "semi.csv"),
+        (("semi.csv", "--labels", "l.csv", "-o", "l.csv", "--overwrite"), "l.csv"),
+        (("semi.mcap", "a.csv", "--overwrite"), "semi.mcap"),
+    ],
+)
+def test_a_source_is_never_replaced(call, tmp_path: Path, arguments, kept) -> None:
+    (tmp_path / "semi.csv").write_text("t_ms;x\n0;1\n10;2\n")
+    (tmp_path / "l.csv").write_text("start,end,label\n0,10,up\n")
+    (tmp_path / "semi.mcap").write_text("t_ms;x\n0;1\n10;2\n")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err == f"streamrnn: {kept} is one of the inputs: name another file to write\n"
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_label_column_beside_labels_is_pointed_at(call, tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("t_ms,acc_x,Label\n0,1,left\n10,2,\n20,3,\n")
+    (tmp_path / "l.csv").write_text("start,end,label\n0,10,up\n")
+    for way in (("--labels", "l.csv"), ("--label", "up")):
+        code, _, err = call("b.csv", *way, "--overwrite")
+        assert code == 1
+        assert err == (
+            "streamrnn: b.csv line 2, column 'Label': 'left' is not a number "
+            f"(labels come from {way[0]}: leave the column out with --drop Label)\n"
+        )
+        assert call("b.csv", *way, "--drop", "Label", "--overwrite")[0] == 0
+    (tmp_path / "bad.csv").write_text("t_ms,acc_x,note\n0,1,left\n10,2,\n20,3,\n")
+    assert "--drop" not in call("bad.csv", "--label", "up")[2]

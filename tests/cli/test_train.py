@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -97,10 +98,11 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_bytes(capsys, folder, tmp_path
     assert code == 130
     assert not model.exists()
     directory = tmp_path / "m.training"
-    assert err.splitlines()[-1] == (
-        f"stopped in epoch 2 of 2; 1 are saved: go on with --resume {directory}"
-    )
     again = ("train", str(folder), "-o", str(model), "--resume", str(directory))
+    assert err.splitlines()[-1] == (
+        f"stopped in epoch 2 of 2; 1 are saved in {directory}: "
+        f"go on with: {shlex.join(['streamrnn', *again])}"
+    )
     code, _, err = run_main(capsys, *again, "--epochs", "7")
     assert code == 2
     assert "keeps its options: leave out --epochs" in err
@@ -112,10 +114,10 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_bytes(capsys, folder, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--held-out", "joe"), 1, "no subject 'joe' to hold out; there are kim, lou, max"),
+        (("--held-out", "joe"), 2, "no subject 'joe' to hold out; there are kim, lou, max"),
         (("--epochs", "0"), 2, "epochs must be within 1..100000, got 0"),
         (("--labels", "frames"), 2, "'frames' is not one of 'frame', 'trial'"),
-        (("--backend", "cuda9"), 1, "no backend 'cuda9'"),
+        (("--backend", "cpus"), 2, "no backend 'cpus' (did you mean 'cpu'?); known: numpy, cpu"),
         (("--config", "nothing.toml"), 2, "nothing.toml: No such file"),
         (("--resume", "nowhere"), 1, "no checkpoint in nowhere"),
     ],
@@ -133,6 +135,134 @@ def test_a_model_in_no_folder_is_refused_before_training(capsys, folder, tmp_pat
     code, _, err = run_main(capsys, "train", str(folder), "-o", str(model))
     assert code == 2
     assert "no folder" in err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder."""
+    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("sessions", "output", "message"),
+    [
+        (("kim.mcap", "lou.mcap"), "kim.mcap", "kim.mcap is one of the inputs: name another file"),
+        (("lou.mcap", "max.mcap"), "kim.mcap", "kim.mcap: .mcap is a recording's name"),
+        ((".",), "new.csv", "new.csv: .csv is a recording's name"),
+        ((".",), "new.NPZ", "new.NPZ: .NPZ is a recording's name"),
+        ((".",), "./sub/../kim.mcap", "is one of the inputs"),
+        ((".",), "link", "link is one of the inputs"),
+        ((".",), "notes.txt", "notes.txt exists and is not a streamrnn model"),
+        ((".",), ".", ". exists and is not a streamrnn model"),
+        ((".",), "sub", "sub exists and is not a streamrnn model"),
+        ((".", "--config", "c.toml"), "c.toml", "c.toml is one of the inputs"),
+        ((".",), "m.training", "m.training is where the checkpoints go"),
+        (("absent.mcap",), "notes.txt", "notes.txt exists and is not"),
+    ],
+)
+def test_no_recording_or_other_file_is_ever_replaced(
+    capsys, folder, monkeypatch, sessions, output, message
+):
+    monkeypatch.chdir(folder)
+    (folder / "sub").mkdir()
+    (folder / "link").symlink_to("kim.mcap")
+    (folder / "notes.txt").write_text("dear diary")
+    (folder / "c.toml").write_text("[training]\nepochs = 1\n")
+    before = contents(folder)
+    code, out, err = run_main(capsys, "train", *sessions, "-o", output)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert message in err
+    assert contents(folder) == before
+
+
+def test_an_older_model_is_replaced_and_that_is_said(capsys, folder, tmp_path):
+    model = tmp_path / "m.safetensors"
+    arguments = ("train", str(folder), "-o", str(model), *OPTIONS)
+    _, _, err = run_main(capsys, *arguments)
+    assert "replaced" not in err
+    before = model.read_bytes()
+    code, _, err = run_main(capsys, *arguments, "--seed", "3")
+    assert code == 0
+    assert [line for line in err.splitlines() if "replaced" in line] == [
+        f"{model} is a model already: it will be replaced"
+    ]
+    assert model.read_bytes() != before
+
+
+def test_an_unknown_backend_is_refused_before_anything_is_read(capsys, tmp_path):
+    arguments = ("train", "absent.mcap", "-o", str(tmp_path / "m.safetensors"))
+    code, _, err = run_main(capsys, *arguments, "--backend", "nunpy")
+    assert code == 2
+    assert "no backend 'nunpy' (did you mean 'numpy'?)" in err
+
+
+def nameless(folder: Path) -> None:
+    for n, name in enumerate(("one", "two", "three")):
+        write_session(folder / f"{name}.mcap", swells(n, ""))
+
+
+def test_messages_name_the_files_where_nobody_said_who(capsys, tmp_path):
+    nameless(tmp_path)
+    model = tmp_path / "m.safetensors"
+    arguments = ("train", str(tmp_path), "-o", str(model), *OPTIONS[:6])
+    code, _, err = run_main(capsys, *arguments)
+    assert code == 0, err
+    (watched,) = Bundle.load(model).training["held_out"]
+    assert watched in ("one.mcap", "two.mcap", "three.mcap")
+    assert err.splitlines()[0].endswith(f"; held out: {watched}")
+    code, _, err = run_main(capsys, *arguments, "--held-out", "two.mcap")
+    assert code == 0, err
+    assert Bundle.load(model).training["held_out"] == ["two.mcap"]
+    code, _, err = run_main(capsys, *arguments, "--held-out", "twoo.mcap")
+    assert code == 2
+    assert err.splitlines()[-1] == (
+        "streamrnn: no subject 'twoo.mcap' to hold out (did you mean 'two.mcap'?); "
+        "there are one.mcap, three.mcap, two.mcap"
+    )
+
+
+def test_files_of_the_same_name_are_told_apart_and_a_misfit_is_named(capsys, tmp_path):
+    one, other = tmp_path / "a" / "rec.mcap", tmp_path / "b" / "rec.mcap"
+    for path, session in ((one, swells(0, "")), (other, swells(1, ""))):
+        path.parent.mkdir()
+        if path == other:
+            session.info = StreamInfo((Channel("p"), Channel("z")), 50.0)
+        write_session(path, session)
+    model = tmp_path / "m.safetensors"
+    code, _, err = run_main(capsys, "train", str(one), str(other), "-o", str(model))
+    assert code == 1
+    assert f"{other} has channels p, z, {one} has p, q" in err
+
+
+def test_damage_is_said_with_the_files_name(capsys, folder, tmp_path):
+    cut = folder / "kim.mcap"
+    cut.write_bytes(cut.read_bytes()[:-40])
+    model = tmp_path / "m.safetensors"
+    _, _, err = run_main(capsys, "train", str(folder), "-o", str(model), *OPTIONS)
+    assert err.startswith("kim.mcap: ")
+
+
+def test_channels_that_are_left_out_are_named(capsys, tmp_path):
+    names = ("acc_x", "acc_y", "acc_z", "fused_x", "fused_y")
+    for n, subject in enumerate(("kim", "lou")):
+        session = swells(n, subject)
+        x = np.tile(session.frames.x, (1, 3))[:, :5].copy()
+        session.frames = Frames(x, session.frames.seq, session.frames.t_us)
+        session.info = StreamInfo(tuple(map(Channel, names)), 50.0)
+        write_session(tmp_path / f"{subject}.mcap", session)
+    model = tmp_path / "m.safetensors"
+    arguments = ("train", str(tmp_path), "-o", str(model), *OPTIONS)
+    code, _, err = run_main(capsys, *arguments)
+    assert code == 0, err
+    assert err.splitlines()[1] == (
+        "left out: fused_x, fused_y (not gyroscope or accelerometer; "
+        "[features] channels = [...] takes them)"
+    )
+    config = tmp_path / "c.toml"
+    config.write_text("[features]\nchannels = ['acc_x', 'fused_x']\n")
+    code, _, err = run_main(capsys, *arguments, "--config", str(config))
+    assert code == 0, err
+    assert "left out" not in err
 
 
 def test_a_terminal_gets_a_bar(capsys, folder, tmp_path, monkeypatch):

@@ -69,8 +69,21 @@ def usage(folder: Path, model: Path, session: Path) -> dict[str, Case]:
         "unknown option of training": (
             ["train", session, "-o", folder / "m.safetensors", "--config", epochs], 2,
             r"unknown option 'epoch' \(did you mean 'epochs'\?\)"),
-        "unknown backend": (["run", model, "--source", source, "--backend", "cuda9"], 1,
-                            r"no backend 'cuda9'"),
+        "unknown backend": (["run", model, "--source", source, "--backend", "cpus"], 2,
+                            r"no backend 'cpus' \(did you mean 'cpu'\?\)"),
+        "unknown backend of training": (
+            ["train", session, "-o", folder / "m.safetensors", "--backend", "cpus"], 2,
+            r"no backend 'cpus' \(did you mean 'cpu'\?\)"),
+        "nobody to hold out": (
+            ["train", session, "-o", folder / "m.safetensors", "--held-out", "nobody"], 2,
+            r"no subject 'nobody' to hold out; there are anna"),
+        "model over a session": (["train", session, "-o", session], 2, r"one of the inputs"),
+        "model over some recording": (["train", session, "-o", folder / "ben.mcap"], 2,
+                                      r"a recording's name"),
+        "events over a session": (["evaluate", model, session, "--events", session], 2,
+                                  r"one of the inputs"),
+        "import over its source": (["import", typo, "-o", typo, "--overwrite"], 2,
+                                   r"one of the inputs"),
         "sim option": (["run", model, "--source", "sim:?persn=3"], 2, r"did you mean 'person'"),
     }  # fmt: skip
 

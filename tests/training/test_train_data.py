@@ -57,10 +57,32 @@ def test_named_subjects_are_held_out_and_wrong_ones_refused(sessions, config):
     training, held_out, names = split(sessions, dataclasses.replace(config, held_out=("s1", "s3")))
     assert [s.subject for s in held_out] == ["s1", "s3"] == list(names)
     assert len(training) == 3
-    with pytest.raises(TrainingError, match=r"no subject 's9' .*there are s0, s1"):
+    with pytest.raises(ConfigError, match=r"no subject 's9' .*there are s0, s1"):
         split(sessions, dataclasses.replace(config, held_out=("s9",)))
     with pytest.raises(TrainingError, match="nothing is left"):
         split(sessions[:1], dataclasses.replace(config, held_out=("s0",)))
+
+
+def test_names_change_what_is_said_and_never_who_is_held_out(make_session, config):
+    sessions = [make_session(n) for n in range(12)]
+    names = [f"{'zyxwvutsrqpo'[n]}.mcap" for n in range(12)]
+    plain, named = split(sessions, config), split(sessions, config, names)
+    assert [id(s) for s in named[1]] == [id(s) for s in plain[1]]
+    assert named[2] == tuple(sorted(names[sessions.index(s)] for s in named[1]))
+    chosen = dataclasses.replace(config, held_out=(names[3],))
+    assert split(sessions, chosen, names)[1] == [sessions[3]]
+    numbered = dataclasses.replace(config, held_out=("session 4",))
+    assert split(sessions, numbered)[1] == [sessions[3]]
+    with pytest.raises(ConfigError, match=r"no subject 'session 4'"):
+        split(sessions, numbered, names)
+
+
+def test_checks_name_the_sessions_as_they_were_named(sessions, config):
+    faster = with_info(sessions[1], rate_hz=60.0)
+    with pytest.raises(TrainingError, match=r"^b runs at 60 Hz, a at 50 Hz"):
+        prepare([sessions[0], faster], config, ["a", "b"])
+    with pytest.raises(TrainingError, match=r"^a has no frame rate"):
+        prepare([with_info(sessions[0], rate_hz=0.0)], config, ["a"])
 
 
 def test_one_session_is_trained_on_unwatched(make_session, config):

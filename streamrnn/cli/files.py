@@ -1,0 +1,61 @@
+"""What the commands that read some files and write another one share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamrnn.core.errors import ConfigError
+from streamrnn.core.text import printable
+
+if TYPE_CHECKING:
+    from streamrnn.sessions.session import Session
+
+#: Files with these suffixes are somebody's recordings; only `record` and `import` write them.
+RECORDING_SUFFIXES = (".mcap", ".csv", ".npz")
+
+
+def refuse_inputs(output: Path, inputs: Iterable[Path | str]) -> None:
+    """Raise `ConfigError` if `output` is one of the files that a command reads.
+
+    A slip of the hand (``-o anna.mcap ben.mcap``) must not cost a recording, so no option allows
+    it. Links and other spellings of a path count as the file that they lead to.
+    """
+    if output.exists() and any(Path(p).exists() and output.samefile(p) for p in inputs):
+        raise ConfigError(f"{output} is one of the inputs: name another file to write")
+
+
+def refuse_recordings(output: Path, what: str) -> None:
+    """Raise `ConfigError` if `output` is called like a recording, and `what` is to be written."""
+    if output.suffix.lower() in RECORDING_SUFFIXES:
+        raise ConfigError(
+            f"{output}: {output.suffix} is a recording's name: name another file for the {what}"
+        )
+
+
+def read_named(paths: Sequence[Path]) -> tuple[list[Session], list[str]]:
+    """Read sessions and say what is damaged in them.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        As `session_paths` gives them.
+
+    Returns
+    -------
+    sessions : list of Session
+    names : list of str
+        What to call each of them: the file's name, with its folders where two are called the same.
+    """
+    from streamrnn.cli.live import say
+    from streamrnn.sessions.reader import read_session
+
+    times = Counter(path.name for path in paths)
+    names = [printable(path.name if times[path.name] == 1 else str(path), 400) for path in paths]
+    sessions = [read_session(path) for path in paths]
+    for name, session in zip(names, sessions, strict=True):
+        for problem in session.problems:
+            say(f"{name}: {problem}")
+    return sessions, names
