@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import printable
@@ -59,7 +61,10 @@ class Keys:
 
 @contextmanager
 def open_keys() -> Iterator[Keys]:
-    """Give stdin's keys one by one, without echo; the terminal is put back at the end."""
+    """Give stdin's keys one by one, without echo; the terminal is put back at the end.
+
+    A shell sets the terminal up for itself after Ctrl-Z, so it is set up again on ``fg``.
+    """
     fd = sys.stdin.fileno()
     if not os.isatty(fd):
         yield Keys(fd)
@@ -67,9 +72,25 @@ def open_keys() -> Iterator[Keys]:
     import termios
     import tty
 
+    def resumed(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if not _in_background(fd):
+            with suppress(termios.error):  # the terminal is gone: no keys, but frames are recorded
+                tty.setcbreak(fd)
+
     before = termios.tcgetattr(fd)
     tty.setcbreak(fd)
+    handler = signal.signal(signal.SIGCONT, resumed)
     try:
         yield Keys(fd)
     finally:
+        signal.signal(signal.SIGCONT, handler)
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _in_background(fd: int) -> bool:
+    """Tell whether another job has the terminal: changing it then would stop this one."""
+    try:
+        return os.tcgetpgrp(fd) != os.getpgrp()
+    except OSError:  # not the terminal that this process was started from
+        return False
