@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import BinaryIO, cast
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +24,8 @@ REFRESH_HZ = 12
 #: Channels shown; a device may have hundreds.
 MAX_CHANNELS = 12
 _WIDTH = 60
+#: Events that are shown, however small the terminal.
+_LEAST_RECORDS = 3
 _HISTORY_S = 3.0
 _TICKS = " ▁▂▃▄▅▆▇█"
 
@@ -62,6 +64,7 @@ class View:
     def __init__(self, source: Source, pipeline: Pipeline, console: Console) -> None:
         self._source = source
         self._pipeline = pipeline
+        self._console = console
         rate_hz = pipeline.bundle.rate_hz
         self._blocks: deque[Frames] = deque(maxlen=max(8, round(rate_hz * _HISTORY_S)))
         self._records: deque[Event | GapRecord] = deque(maxlen=8)
@@ -107,13 +110,27 @@ class View:
         """Return where JSON lines go: above the picture when they share its terminal."""
         if not out.isatty():
             return out
-        return cast(BinaryIO, _Above(self._live.console))
+        return cast(BinaryIO, _Above(self._console))
 
     def picture(self) -> Group:
-        """Return what is to be drawn now."""
-        return Group(self._channels(), self._probabilities(), self._last_records(), self._counts())
+        """Return what is to be drawn now; in a small terminal channels go first."""
+        console = self._console
+        counts = self._counts()
+        room = console.height - len(counts.wrap(console, console.width))
+        n_labels = len(self._pipeline.bundle.labels)
+        n_records = min(len(self._records), max(_LEAST_RECORDS, room - n_labels))
+        n_labels = min(n_labels, max(0, room - n_records))
+        n_channels = max(0, room - n_records - n_labels)
+        parts: list[RenderableType] = [counts]
+        if n_records:
+            parts.insert(0, self._last_records(n_records))
+        if n_labels:
+            parts.insert(0, self._probabilities(n_labels))
+        if n_channels:
+            parts.insert(0, self._channels(n_channels))
+        return Group(*parts)
 
-    def _channels(self) -> Table:
+    def _channels(self, n_rows: int = MAX_CHANNELS + 1) -> Table:
         table = Table.grid(padding=(0, 1))
         blocks = list(self._blocks)
         names = self._source.info.channel_names
@@ -122,34 +139,46 @@ class View:
             return table
         n_frames = max(1, round(self._pipeline.bundle.rate_hz * _HISTORY_S))
         x = np.concatenate([b.x for b in blocks if b.x.shape[1] == len(names)])[-n_frames:]
-        for column, name in enumerate(names[:MAX_CHANNELS]):
-            line = sparkline(x[:, column], _WIDTH)
-            table.add_row(
-                Text(printable(name, 16)), Text(line, style="cyan"), f"{x[-1, column]:.2f}"
-            )
-        if len(names) > MAX_CHANNELS:
-            table.add_row(Text(f"and {len(names) - MAX_CHANNELS} more channels", style="dim"))
+        n_shown = min(len(names), MAX_CHANNELS)
+        if n_shown > n_rows or (n_shown == n_rows and n_shown < len(names)):
+            n_shown = n_rows - 1  # the last row says how many are not shown
+        width = min(_WIDTH, max(1, self._console.width - 28))
+        for column, name in enumerate(names[:n_shown]):
+            line = sparkline(x[:, column], width)
+            value = f"{x[-1, column]:.2f}"
+            table.add_row(_line(printable(name, 16)), _line(line, "cyan"), _line(value))
+        if n_shown < len(names):
+            table.add_row(_line(f"and {len(names) - n_shown} more channels", "dim"))
         return table
 
-    def _probabilities(self) -> Table:
+    def _probabilities(self, n_rows: int) -> Table:
         table = Table.grid(padding=(0, 1))
         newest = self._pipeline.probabilities.tolist()
-        for label, p in zip(self._pipeline.bundle.labels, newest, strict=True):
-            bar = "█" * round(p * 40)
-            table.add_row(Text(printable(label, 16)), f"{p:.2f}", Text(bar, style="green"))
+        labels = self._pipeline.bundle.labels
+        likeliest = sorted(range(len(labels)), key=lambda k: -newest[k])[:n_rows]
+        width = min(40, max(1, self._console.width - 24))
+        for k in sorted(likeliest):
+            bar = _line("█" * round(newest[k] * width), "green")
+            table.add_row(_line(printable(labels[k], 16)), _line(f"{newest[k]:.2f}"), bar)
         return table
 
-    def _last_records(self) -> Group:
-        return Group(*(Text(describe(record)) for record in list(self._records)))
+    def _last_records(self, n_rows: int) -> Group:
+        return Group(*(_line(describe(record)) for record in list(self._records)[-n_rows:]))
 
     def _counts(self) -> Text:
         pipeline, counters = self._pipeline, self._source.counters
+        n_damaged = counters.n_bad_crc + counters.n_bad_framing
+        n_damaged += counters.n_bad_content + counters.n_oversize
         return Text(
-            f"{pipeline.n_frames} frames  {pipeline.n_missing} missing  "
-            f"{counters.n_bad_crc + counters.n_bad_framing + counters.n_bad_content} damaged  "
+            f"{pipeline.n_frames} frames  {pipeline.n_missing} missing  {n_damaged} damaged  "
             f"{counters.n_unplugs} unplugs  {pipeline.n_resets} resets",
             style="dim",
         )
+
+
+def _line(text: str, style: str = "") -> Text:
+    """Return text that is cut where the terminal ends, so that it takes one row."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def describe(record: Event | GapRecord) -> str:

@@ -84,6 +84,32 @@ def test_many_channels_are_cut_short(shown: tuple[View, io.StringIO, Pipeline]) 
     assert "and 18 more channels" in screen.getvalue()
 
 
+@pytest.mark.parametrize(("width", "height"), [(50, 12), (50, 20), (30, 8), (100, 24)])
+def test_a_small_terminal_loses_channels_first(
+    shown: tuple[View, io.StringIO, Pipeline], width: int, height: int
+) -> None:
+    view, screen, pipeline = shown
+    seq = np.arange(300)
+    x = np.sin(seq[:, None] * np.linspace(0.01, 0.1, 6)).astype(np.float32)
+    frames = Frames(x, seq, seq * 10_000)
+    view.item(frames)
+    pipeline.push(frames)
+    for k in range(20):
+        view.write(Event(f"g{k}", "start", 100, 1_000_000, 900_000, None, 0.91))
+    console = view._live.console
+    console.width, console.height = width, height
+    console.print(view.picture())
+    drawn = screen.getvalue().rstrip("\n").splitlines()
+    assert len(drawn) <= height
+    assert max(map(len, drawn)) <= width
+    text = " ".join("\n".join(drawn).split())
+    for words in ("300 frames", "0 resets", "g17 start", "g18 start", "g19 start"):
+        assert words in text
+    best = pipeline.bundle.labels[int(pipeline.probabilities.argmax())]
+    assert any(line.startswith(best) for line in drawn)
+    assert ("acc_x" in text) == (height > 18)
+
+
 def test_sparklines_span_the_range_of_their_values() -> None:
     ramp = np.arange(8, dtype=np.float32)
     assert sparkline(ramp, 60) == "▁▂▃▄▅▆▇█"
