@@ -66,11 +66,19 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
 def cli(debug: bool) -> None:
     """Turn a live stream of sensor frames into gesture events."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_make_harmless)
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING,
         format="streamrnn: %(message)s",
-        stream=sys.stderr,
+        handlers=[handler],
     )
+
+
+def _make_harmless(record: logging.LogRecord) -> bool:
+    """Make a message one line that a terminal cannot take for orders; tracebacks stay."""
+    record.msg, record.args = printable(record.getMessage(), 1000), None
+    return True
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 #: A warm-up that takes longer than this is worth a word.
 NOTICE_AFTER_S = 0.7
+#: Longest line for people, in characters.
+MAX_LINE = 10_000
 
 
 def say(text: str) -> None:
-    """Print a line for people; stdout belongs to the records."""
-    click.echo(text, err=True)
+    """Print a line for people, whatever file names are in it; stdout belongs to the records."""
+    click.echo(printable(text, MAX_LINE), err=True)
 
 
 @contextmanager
@@ -61,6 +63,19 @@ def notice_if_slow(text: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def notice_compiling() -> Iterator[None]:
+    """Say that kernels are compiled if it takes a while, and why if the next start will again."""
+    from streamrnn.kernels.jit import cache_problem
+
+    problem = cache_problem()
+    why = f"kernels cannot be cached: {problem} (set NUMBA_CACHE_DIR)"
+    with notice_if_slow(
+        f"{why}; compiling ..." if problem else "compiling kernels (first run only) ..."
+    ):
+        yield
 
 
 def load_model(path: str | None, config: str | None = None) -> Bundle:
@@ -114,11 +129,19 @@ def ready_backend(bundle: Bundle, name: str) -> Backend:
     from streamrnn.runtime.warmup import warm_up
 
     backend = get_backend(name)
-    with notice_if_slow("compiling kernels (first run only) ..."):
+    with notice_compiling():
         warm_up(bundle, backend)
     # What stands now stays: a collection among all of Numba's objects would stop a live run.
     gc.freeze()
     return backend
+
+
+def bad_input(counters: Mapping[str, int]) -> list[str]:
+    """Return ``["12 bad lines"]`` or the like; an empty list when all bytes made sense."""
+    names = ("n_bad_crc", "n_bad_framing", "n_oversize", "n_bad_content")
+    n = sum(counters[name] for name in names)
+    is_text = "n_half_lines" in counters
+    return [f"{n} {'bad lines' if is_text else 'damaged packets'}"] if n else []
 
 
 def say_summary(stats: Stats) -> None:
@@ -143,5 +166,6 @@ def say_summary(stats: Stats) -> None:
     ):
         if count:
             parts.append(f"{count} {what}")
+    parts += bad_input(source)
     ended = {"stopped": "stopped", "duration": "done", "end": "the stream ended"}
     say(f"{ended.get(values['ended'], values['ended'])}: {', '.join(parts)}")

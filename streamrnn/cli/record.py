@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def command(
     and again to end it. Nothing is dropped; an unplugged device may come back. Ctrl-C ends.
     """
     from streamrnn.cli.keys import Keys, open_keys, parse_keys
-    from streamrnn.cli.live import notice_if_slow, say, stop_on_signals
+    from streamrnn.cli.live import bad_input, notice_compiling, say, stop_on_signals
     from streamrnn.runtime.flow import Flow
     from streamrnn.runtime.recorder import Recorder
     from streamrnn.runtime.warmup import warm_up_decoder
@@ -55,14 +56,14 @@ def command(
 
     labels = parse_keys(key_text) if key_text else {}
     source = open_source(url, rate_hz=rate or 0.0)
-    with notice_if_slow("compiling kernels (first run only) ..."):
+    with notice_compiling():
         warm_up_decoder()
     with ExitStack() as stack:
         stack.enter_context(closing(source))
         source.open()
         if source.info.rate_hz <= 0:
             raise ConfigError(f"{source.name}: a text stream does not say its rate: give --rate HZ")
-        metadata = {"source": url, "subject": subject, "notes": note}
+        metadata = {"source": url, "subject": subject, "notes": note, **source.metadata}
         recorder = Recorder(
             Path(output),
             source.info,
@@ -77,7 +78,9 @@ def command(
         flow = Flow(source, stop, drop=False, duration_s=duration)
         _record(flow, recorder, keys, labels)
     ended = {"stopped": "stopped", "duration": "done"}.get(flow.ended, "the stream ended")
-    say(f"{ended}: {_progress(flow, recorder)} -> {output}")
+    counters = source.counters
+    parts = [_progress(flow, recorder), *bad_input({**asdict(counters), **counters.extra})]
+    say(f"{ended}: {', '.join(parts)} -> {output}")
 
 
 def _record(flow: Flow, recorder: Recorder, keys: Keys, labels: dict[str, str]) -> None:

@@ -74,7 +74,7 @@ def command(
         watchers: list[Callable[[Item], None]] = []
         out: BinaryIO = sys.stdout.buffer
         if record_path is not None:
-            recorder = Recorder(Path(record_path), source.info, {"source": url})
+            recorder = Recorder(Path(record_path), source.info, {"source": url, **source.metadata})
             stack.enter_context(closing(recorder))
             sinks.append(recorder)
             watchers.append(recorder.push)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from streamrnn import cli
 from streamrnn.core.errors import ConfigError, SourceError
+from streamrnn.core.types import Channel, Frames, StreamInfo
+from streamrnn.sessions.session import Session
+from streamrnn.sessions.writer import write_session
 
 
 def run_main(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -88,3 +93,19 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: broken)
     with pytest.raises(SourceError):
         cli.main(["--debug", "run"])
+
+
+def test_a_warning_with_a_files_name_gives_a_terminal_no_orders(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[2J.mcap"
+    seq = np.arange(100)
+    frames = Frames(np.zeros((100, 2), np.float32), seq, seq * 10_000)
+    write_session(path, Session(StreamInfo((Channel("a"), Channel("b")), 100.0), frames, seq))
+    path.write_bytes(path.read_bytes()[:-600])
+    done = subprocess.run(
+        [sys.executable, "-m", "streamrnn", "record", f"file:{path}", "-o", tmp_path / "b.mcap"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "a\\x1b[2J.mcap: " in done.stderr
+    assert "\x1b" not in done.stderr

@@ -71,7 +71,7 @@ def test_progress_is_said_each_second_and_a_signal_ends_it(
 
 
 def test_a_text_stream_needs_its_rate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    lines = b"".join(b"%d,%d\n" % (n, -n) for n in range(200))
+    lines = b"".join(b"%d,%d\n" % (n, -n) for n in range(200)) + b"1,2,3\nboo\n"
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"tcp:127.0.0.1:{server.getsockname()[1]}?reconnect=no"
 
@@ -88,10 +88,12 @@ def test_a_text_stream_needs_its_rate(capsys: pytest.CaptureFixture[str], tmp_pa
         assert code == 2
         assert "give --rate HZ" in err
         assert not path.exists()
-        code, _, _ = main(capsys, "record", url, "-o", path, "--rate", "50")
+        code, _, err = main(capsys, "record", url, "-o", path, "--rate", "50")
         thread.join()
     assert code == 0
     session = read_session(path)
     assert len(session) == 200
     assert session.info.rate_hz == 50.0
+    assert session.metadata["clock"] == "counted"
+    assert err.endswith(f"200 frames, 0 labels, 0 frames lost, 2 bad lines -> {path}\n")
     assert session.frames.t_us[-1] == 199 * 20_000

@@ -128,6 +128,38 @@ def test_a_missing_config_and_a_missing_sample(
         live.load_model(None)
 
 
+def test_damaged_packets_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = main(capsys, "run", "--source", SIM + "&faults=flip:1e-5")
+    assert code == 0
+    source = records_of(out)[-1]["source"]
+    n = source["n_bad_crc"] + source["n_bad_framing"] + source["n_bad_content"]
+    n += source["n_oversize"]
+    assert n > 0
+    assert f", {n} damaged packets\n" in err
+
+
+def test_kernels_that_cannot_be_cached_are_no_first_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "NOTICE_AFTER_S", 0.0)
+    for problem, words in (
+        ("", "compiling kernels (first run only) ...\n"),
+        ("/c is not writable", "kernels cannot be cached: /c is not writable (set NUMBA_CACHE_DIR)"
+         "; compiling ...\n"),
+    ):  # fmt: skip
+        said = threading.Event()
+        monkeypatch.setattr("streamrnn.kernels.jit.cache_problem", lambda p=problem: p)
+        monkeypatch.setattr(live, "say", lambda t, e=said: (click.echo(t, err=True), e.set()))
+        with live.notice_compiling():
+            assert said.wait(5)
+        assert capsys.readouterr().err == words
+
+
+def test_lines_for_people_give_a_terminal_no_orders(capsys: pytest.CaptureFixture[str]) -> None:
+    live.say("a\x1b[2J.mcap")
+    assert capsys.readouterr().err == "a\\x1b[2J.mcap\n"
+
+
 def test_counts_that_are_not_zero_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     source = SIM + "&faults=drop:0.02,unplug@2s:1s"
     code, out, err = main(capsys, "run", "--source", source)

@@ -22,6 +22,15 @@ def session(n: int = 600) -> Session:
     return Session(info, frames, np.zeros(n, np.int64), labels)
 
 
+def test_where_times_come_from_is_passed_on(tmp_path: Path) -> None:
+    given = session()
+    given.metadata.update(clock="counted", rate="nominal", subject="ann")
+    write_session(tmp_path / "s.mcap", given)
+    source = FileSource(str(tmp_path / "s.mcap"))
+    source.open()
+    assert source.metadata == {"clock": "counted", "rate": "nominal"}
+
+
 def read_all(source: FileSource) -> list[Item]:
     items: list[Item] = []
     while not items or not isinstance(items[-1], End):
