@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,15 +105,12 @@ def _csv_arguments(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path, arguments: dict[str, Any]) -> Session:
-    from streamrnn.core.errors import ConfigError, SessionError
+    from streamrnn.core.errors import ConfigError
     from streamrnn.sessions.csv_import import import_csv
     from streamrnn.sessions.npz_import import import_uhh
 
     if path.suffix.lower() != ".npz":
-        try:
-            return import_csv(path, **arguments)
-        except SessionError as error:
-            raise SessionError(f"{error}{_hint(str(error), arguments)}") from error
+        return import_csv(path, **arguments)
     extra = arguments.keys() - {"subject"}
     if extra:
         names = ", ".join(sorted(extra))
@@ -123,18 +119,6 @@ def _read(path: Path, arguments: dict[str, Any]) -> Session:
     if "subject" in arguments:
         session.metadata["subject"] = arguments["subject"]
     return session
-
-
-def _hint(message: str, arguments: dict[str, Any]) -> str:
-    """Return what to do about a label column that is read as a channel, or nothing."""
-    from streamrnn.sessions.csv_labels import LABEL_COLUMNS
-
-    ways = {"labels_path": "--labels", "label": "--label", "onehot": "--onehot"}
-    given = [option for key, option in ways.items() if key in arguments]
-    column = re.search(r", column '([^']+)':", message)
-    if not given or column is None or column[1].lower() not in LABEL_COLUMNS:
-        return ""
-    return f" (labels come from {given[0]}: leave the column out with --drop {column[1]})"
 
 
 def _line(target: Path, session: Session) -> str:

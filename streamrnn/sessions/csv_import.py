@@ -92,6 +92,12 @@ def import_csv(
     elif not (labels_path or label or onehot):
         label_column = next((n for n in rest if n.lower() in csv_labels.LABEL_COLUMNS), None)
         truth = _LabelSource(label_column, None, None, {})
+    elif truths := [name for name in rest if name.lower() in csv_labels.LABEL_COLUMNS]:
+        # As a channel it would tell the network what it is to find.
+        raise SessionError(
+            f"{path}: labels come from elsewhere, so column {printable(truths[0])!r} would be a "
+            f"channel: leave it out with --drop {printable(truths[0])}"
+        )
     special = {time_name, label_column, *dropped}
     names = [name for name in reader.names if name not in special]
     if not 1 <= len(names) <= MAX_CHANNELS:

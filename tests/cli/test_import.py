@@ -123,16 +123,16 @@ def test_a_source_is_never_replaced(call, tmp_path: Path, arguments, kept) -> No
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_a_label_column_beside_labels_is_pointed_at(call, tmp_path: Path) -> None:
-    (tmp_path / "b.csv").write_text("t_ms,acc_x,Label\n0,1,left\n10,2,\n20,3,\n")
+def test_a_label_column_beside_labels_is_no_channel(call, tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("start,end,label\n0,10,up\n")
-    for way in (("--labels", "l.csv"), ("--label", "up")):
-        code, _, err = call("b.csv", *way, "--overwrite")
-        assert code == 1
-        assert err == (
-            "streamrnn: b.csv line 2, column 'Label': 'left' is not a number "
-            f"(labels come from {way[0]}: leave the column out with --drop Label)\n"
-        )
-        assert call("b.csv", *way, "--drop", "Label", "--overwrite")[0] == 0
-    (tmp_path / "bad.csv").write_text("t_ms,acc_x,note\n0,1,left\n10,2,\n20,3,\n")
-    assert "--drop" not in call("bad.csv", "--label", "up")[2]
+    for cells in (("left", "", "3"), ("1", "0", "1")):
+        rows = "".join(f"{10 * n},{n},{cell}\n" for n, cell in enumerate(cells))
+        (tmp_path / "b.csv").write_text("t_ms,acc_x,Label\n" + rows)
+        for way in (("--labels", "l.csv"), ("--label", "up")):
+            code, _, err = call("b.csv", *way, "--overwrite")
+            assert code == 1
+            assert err == (
+                "streamrnn: b.csv: labels come from elsewhere, so column 'Label' would be a "
+                "channel: leave it out with --drop Label\n"
+            )
+        assert call("b.csv", "--labels", "l.csv", "--drop", "Label", "--overwrite")[0] == 0
