@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import printable
@@ -44,14 +42,17 @@ class Keys:
     ----------
     fd : int
         A terminal, or anything else that can be selected; -1 for nothing.
+    may_read : callable, optional
+        Asked before each look.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, may_read: Callable[[], bool] = lambda: True) -> None:
         self._fd = fd
+        self._may_read = may_read
 
     def pressed(self) -> str:
         """Return the characters typed since the last call; `""` when there are none."""
-        if self._fd < 0 or not select.select((self._fd,), (), (), 0)[0]:
+        if self._fd < 0 or not self._may_read() or not select.select((self._fd,), (), (), 0)[0]:
             return ""
         data = os.read(self._fd, 64)
         if not data:  # closed: nothing will come
@@ -63,7 +64,8 @@ class Keys:
 def open_keys() -> Iterator[Keys]:
     """Give stdin's keys one by one, without echo; the terminal is put back at the end.
 
-    A shell sets the terminal up for itself after Ctrl-Z, so it is set up again on ``fg``.
+    A shell sets the terminal up for itself after Ctrl-Z, so it is set up again behind ``fg``.
+    Behind ``bg`` the keys are the shell's.
     """
     fd = sys.stdin.fileno()
     if not os.isatty(fd):
@@ -72,24 +74,23 @@ def open_keys() -> Iterator[Keys]:
     import termios
     import tty
 
-    def resumed(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if not _in_background(fd):
-            with suppress(termios.error):  # the terminal is gone: no keys, but frames are recorded
-                tty.setcbreak(fd)
+    def may_read() -> bool:
+        if _in_background(fd):
+            return False
+        if termios.tcgetattr(fd)[3] & termios.ICANON:
+            tty.setcbreak(fd)
+        return True
 
     before = termios.tcgetattr(fd)
     tty.setcbreak(fd)
-    handler = signal.signal(signal.SIGCONT, resumed)
     try:
-        yield Keys(fd)
+        yield Keys(fd, may_read)
     finally:
-        signal.signal(signal.SIGCONT, handler)
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def _in_background(fd: int) -> bool:
-    """Tell whether another job has the terminal: changing it then would stop this one."""
+    """Tell whether another job has the terminal: using it then would stop this one."""
     try:
         return os.tcgetpgrp(fd) != os.getpgrp()
     except OSError:  # not the terminal that this process was started from
