@@ -130,7 +130,7 @@ def _print_table(report: Report) -> None:
     console.width = max(console.width, Console(width=1000).measure(table).maximum)
     console.print(table)
     for line in summary(report):
-        console.print(Text(line))
+        console.print(Text(printable(line, 400)))
 
 
 def summary(report: Report) -> list[str]:

@@ -38,6 +38,13 @@ def test_one_line_a_file(call, tmp_path: Path) -> None:
     assert read_session(tmp_path / "new/deep/a.mcap").subject == "ann"
 
 
+def test_a_files_name_is_not_obeyed(call, tmp_path: Path) -> None:
+    (tmp_path / "c\x1b[2J.csv").write_text(CSV)
+    code, out, _ = call("c\x1b[2J.csv")
+    assert code == 0
+    assert out.startswith("c\\x1b[2J.mcap: 3 frames")
+
+
 def test_options_reach_the_importer(call, tmp_path: Path) -> None:
     (tmp_path / "raw.csv").write_text("1,2,0\n3,4,1\n")
     code, _, err = call(

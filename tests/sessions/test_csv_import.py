@@ -239,7 +239,8 @@ def test_mistakes_get_one_clear_line(
         (
             "start,end,label\n0.5,1.25,left\n",
             r"line 2: label 'left' covers no frame: it lies at 0\.0005 .. 0\.00125 s, "
-            r"the frames at 0 .. 0\.02 s \(are its times in seconds\? call the columns start_s, end_s\)",
+            r"the frames at 0 .. 0\.02 s "
+            r"\(are its times in seconds\? call the columns start_s, end_s\)",
         ),
         (
             "start_ms,end_ms,label\n5,15,a\n11,19,left\n",
