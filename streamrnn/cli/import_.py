@@ -130,7 +130,7 @@ def _line(target: Path, session: Session) -> str:
     labels = ", ".join(f"{printable(name, 40)} {counts[name]}" for name in sorted(counts))
     how = session.metadata.get("rate", "")
     return (
-        f"{printable(str(target), 1000)}: {len(session)} frames, {session.info.n_channels} channels, "
-        f"{session.info.rate_hz:g} Hz ({how}), {session.duration_s:.1f} s, "
+        f"{printable(str(target), 1000)}: {len(session)} frames, "
+        f"{session.info.n_channels} channels, {session.info.rate_hz:g} Hz ({how}), {session.duration_s:.1f} s, "
         f"labels: {labels or 'none'}"
     )
