@@ -131,6 +131,6 @@ def _line(target: Path, session: Session) -> str:
     how = session.metadata.get("rate", "")
     return (
         f"{printable(str(target), 1000)}: {len(session)} frames, "
-        f"{session.info.n_channels} channels, {session.info.rate_hz:g} Hz ({how}), {session.duration_s:.1f} s, "
-        f"labels: {labels or 'none'}"
+        f"{session.info.n_channels} channels, {session.info.rate_hz:g} Hz ({how}), "
+        f"{session.duration_s:.1f} s, labels: {labels or 'none'}"
     )
