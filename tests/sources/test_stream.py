@@ -34,10 +34,13 @@ def board(tmp_path: Path) -> Iterator[FakeBoard]:
 def frames_until(source: StreamSource, n: int, limit_s: float = 5.0) -> list[Item]:
     """Read until n frames came; return all items."""
     items: list[Item] = []
+    n_seen = 0
     end = time.monotonic() + limit_s
-    while sum(len(i) for i in items if isinstance(i, Frames)) < n:
+    while n_seen < n:
         assert time.monotonic() < end, items
-        items += source.read(0.05)
+        new = source.read(0.05)
+        n_seen += sum(len(item) for item in new if isinstance(item, Frames))
+        items += new
     return items
 
 
