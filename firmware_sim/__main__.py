@@ -17,7 +17,7 @@ from firmware_sim.faults import OUTAGES
 from firmware_sim.link import BoardOptions, make_board, parse_people
 from firmware_sim.memory import MemoryLink
 from firmware_sim.pty import PtyBoard
-from firmware_sim.signals import DEFAULT_PERSON
+from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED
 from streamrnn.core.errors import ConfigError, StreamRNNError
 from streamrnn.core.text import printable
 from streamrnn.wire.encode import Encoder
@@ -59,7 +59,7 @@ def _parser() -> _Parser:
     parser.add_argument("--path", help="make this symbolic link to the pseudo-terminal")
     parser.add_argument("--person", type=int, default=DEFAULT_PERSON, help="who moves (a number)")
     parser.add_argument("--people", type=_people, default=(), help="several in turn: 1,2,3")
-    parser.add_argument("--seed", type=int, default=1, help="what happens when")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="what happens when")
     parser.add_argument("--rate", type=float, default=100.0, help="frames a second of signals")
     parser.add_argument("--seconds", type=float, help="length of signals; endless by default")
     parser.add_argument("--lead", type=float, default=0.15, help="seconds to the first gesture")

@@ -16,7 +16,7 @@ from firmware_sim.memory import MemoryLink
 from firmware_sim.origin import Origin
 from firmware_sim.playback import PlaybackOrigin
 from firmware_sim.pty import PtyBoard
-from firmware_sim.signals import DEFAULT_PERSON, SignalOrigin
+from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED, SignalOrigin
 from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.link import Link, LinkLostError
 from streamrnn.core.text import did_you_mean, printable
@@ -59,7 +59,7 @@ class BoardOptions:
     files: tuple[str, ...] = ()
     person: int = DEFAULT_PERSON
     people: tuple[int, ...] = ()
-    seed: int = 1
+    seed: int = DEFAULT_SEED
     rate_hz: float = 100.0
     seconds: float | None = None
     lead_s: float = 0.15

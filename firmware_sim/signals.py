@@ -31,6 +31,8 @@ GYRO_SCALE_DPS = 2000.0 / 32768.0
 MAX_RATE_HZ = 10_000.0
 #: A stranger to the people 0..99 whom models are trained on.
 DEFAULT_PERSON = 100
+#: The stream of this seed begins with a short gesture: whoever tries the board sees an event soon.
+DEFAULT_SEED = 3
 #: How long each of several people holds the board when the stream has no end.
 TURN_S = 12.0
 #: The board changes hands: the posture of one person fades into the next one's.

@@ -238,7 +238,7 @@ def test_pace() -> None:
 
 
 def test_labels_of_the_stream_are_its_truth() -> None:
-    link = open_link("signals?person=2&seconds=10&speed=0")
+    link = open_link("signals?person=2&seed=1&seconds=10&speed=0")
     read_to_end(link)
     assert isinstance(link, MemoryLink)
     truth = link.board.device.truth
