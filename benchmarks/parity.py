@@ -21,9 +21,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 
@@ -80,11 +83,11 @@ def main() -> int:
         model = folder / "model.safetensors"
         bundle = fit(seen, TrainConfig(epochs=epochs)).save(model)
         path = folder / "left-out.mcap"
-        write_session(join_sessions([s for s in sessions if s.subject == LEFT_OUT]), path)
+        write_session(path, join_sessions([s for s in sessions if s.subject == LEFT_OUT]))
         session = read_session(path)
         rows, targets = compare(bundle, session, str(model), str(path), n_cuts)
     settings = {"left_out": LEFT_OUT, "epochs": epochs, "n_frames": len(session)}
-    return finish("parity", rows, targets, settings)
+    return finish("parity-quick" if options.quick else "parity", rows, targets, settings)
 
 
 def compare(
@@ -94,20 +97,20 @@ def compare(
     backend = get_backend("cpu")
     stream = session.info.name
 
-    def offline(mode: str, which: Session = session) -> list[str]:
+    def offline(mode: Literal["batch", "frames"], which: Session = session) -> list[str]:
         return event_lines(
             run_session(bundle, which, backend, mode=mode), stream, bundle.model_hash
         )
 
-    ways = {
+    ways: dict[str, Callable[[], list[str]]] = {
         "batched forward": lambda: offline("batch"),
         "frame by frame": lambda: offline("frames"),
         "run --source file:": lambda: printed_events("run", model, "--source", f"file:{path}"),
         "replay, pseudo-terminal": lambda: printed_events("replay", path, "--model", model),
     }
     for seed in range(n_cuts):
-        ways[f"replay, cut at random ({seed})"] = lambda seed=seed: printed_events(
-            "replay", path, "--model", model, "--seed", str(seed)
+        ways[f"replay, cut at random ({seed})"] = partial(
+            printed_events, "replay", path, "--model", model, "--seed", str(seed)
         )
     ways["planted: one frame late"] = lambda: offline("batch", shifted(session))
     reference: list[str] = []

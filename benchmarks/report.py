@@ -70,10 +70,11 @@ def finish(
         0 when every target is reached, else 1.
     """
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    where = machine()
     document = {
         "benchmark": name,
         "date": today,
-        "machine": machine(),
+        "machine": where,
         "settings": dict(settings),
         "notes": list(notes),
         "targets": dict(targets),
@@ -82,7 +83,6 @@ def finish(
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{today}-{name}.json"
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    where = document["machine"]
     print(f"{name}, {today}, {where['processor']}, {where['n_cores']} cores; JSON: {path.name}")
     for note in notes:
         print(f"  {note}")
