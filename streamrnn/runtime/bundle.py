@@ -15,10 +15,15 @@ from streamrnn.core.types import I64, Channel, StreamInfo
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features.chain import FeatureChain
 from streamrnn.kernels.params import Params
-from streamrnn.model.file import ModelFile, load_model, model_hash, save_model
+from streamrnn.model.file import (
+    FORMAT,
+    ModelFile,
+    load_model,
+    model_hash,
+    save_model,
+    spec_document,
+)
 
-#: Version of the document in the model file.
-FORMAT = 1
 #: A stream's nominal rate may differ from the model's by this share.
 RATE_TOLERANCE = 0.05
 #: The longest gap that a model may ask to have filled.
@@ -84,15 +89,9 @@ class Bundle:
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON document that stands beside the weights (docs/formats.md, "Models")."""
-        params = self.params
         return {
             "format": FORMAT,
-            "spec": {
-                "n_inputs": params.n_inputs,
-                "hidden": list(params.hidden_sizes),
-                "n_classes": params.n_classes,
-                "dtype": str(params.dtype),
-            },
+            "spec": spec_document(self.params),
             "channels": [{"name": c.name, "unit": c.unit} for c in self.channels],
             "rate_hz": self.rate_hz,
             "features": self.features.to_document(),
@@ -200,11 +199,6 @@ _KEYS = {
 
 
 def _from_document(params: Params, document: dict[str, Any], file_hash: str) -> Bundle:
-    if document.get("format") != FORMAT:
-        raise ConfigError(
-            f"model format {document.get('format')!r}, this program reads {FORMAT}: "
-            "take the streamrnn version that wrote it, or train anew"
-        )
     for key, kind in _KEYS.items():
         if not isinstance(document.get(key), kind):
             raise ConfigError(f"the model's {key!r} is missing or of the wrong type")
