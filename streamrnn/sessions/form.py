@@ -41,9 +41,6 @@ TOPICS = {
 
 #: CDR encapsulation header: plain CDR, little-endian, no options.
 CDR_HEADER = b"\x00\x01\x00\x00"
-#: Opcode and length, then channel id, sequence, log_time and publish_time of an MCAP message.
-RECORD_HEAD_BYTES = 9
-MESSAGE_HEAD_BYTES = 22
 
 MAX_CHANNELS = 1024
 #: ``publish_time`` is u64 nanoseconds and `Frames.t_us` is int64 microseconds.
