@@ -230,10 +230,7 @@ class Demo:
         from streamrnn.sessions.reader import read_session
 
         session = read_session(self.live)
-        events = [
-            Event(**{key: value for key, value in event.items() if key not in ("type", "v")})
-            for event in session.events
-        ]
+        events = [Event.from_dict(event) for event in session.events]
         report = Report(Bundle.load(self.model).labels[1:])
         report.add(session, events)
         return report

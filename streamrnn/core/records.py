@@ -7,7 +7,8 @@ scores are rounded to six decimals, so that two runs that decide the same print 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 #: Version of the event records; a reader must ignore keys that it does not know.
@@ -59,6 +60,11 @@ class Event:
             "end_us": self.end_us,
             "score": round(self.score, 6),
         }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Event:
+        """Return the event of a record read back; keys that are not the event's own are ignored."""
+        return cls(**{field.name: document[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,10 +85,7 @@ def test_a_session_over_a_reboot_is_one_of_a_piece(
     for event in behind:
         assert boot_us <= event["onset_us"] < event["end_us"] <= session.end_us
     report = Report(live.load_model(None).labels[1:])
-    records = [
-        Event(**{key: value for key, value in event.items() if key != "type"})
-        for event in session.events
-    ]
+    records = [Event.from_dict(event) for event in session.events]
     report.add(session, records)
     assert report.total.n_hit >= report.total.n_true - 2  # those that the boot cut short
 

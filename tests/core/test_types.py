@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ def test_records_are_stable_json_lines() -> None:
         '{"v":1,"type":"event","gesture":"left","phase":"discrete","seq":9,"t_us":90000,'
         '"onset_us":10000,"end_us":80000,"score":0.123457,"stream":"board","model":"sha256:0"}'
     )
+    assert Event.from_dict(json.loads(line)) == replace(event, score=0.123457)
     gap = json.loads(to_json_line(GapRecord("lost", 5, 50_000, 3, "filled")))
     assert gap == {
         "v": 1, "type": "gap", "reason": "lost", "seq": 5, "t_us": 50_000, "n_missing": 3,

@@ -22,10 +22,7 @@ def test_the_sample_model_finds_the_gestures_of_strangers(
         url = f"sim:signals?person={person}&seed={person}&seconds=90&speed=0"
         code, out, _ = streamrnn("run", "--source", url, "--record", live)
         assert code == 0
-        events = [
-            Event(**{k: v for k, v in event.items() if k not in ("v", "type", "stream", "model")})
-            for event in events_of(out)
-        ]
+        events = [Event.from_dict(event) for event in events_of(out)]
         report.add(read_session(live), events)
     assert report.total.n_true > 60
     assert report.total.f1 > 0.9
