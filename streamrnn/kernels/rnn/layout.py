@@ -26,7 +26,8 @@ import numpy as np
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.jit import kernel
 from streamrnn.kernels.params import Params
-from streamrnn.kernels.rnn.simd import VECTOR_BYTES, lanes
+from streamrnn.kernels.rnn.machine import VECTOR_BYTES
+from streamrnn.kernels.rnn.simd import lanes
 
 #: Columns of `plan`: inputs, units (of the head: classes), units padded, and where in the arenas
 #: the weights, the bias and the turned weights begin.

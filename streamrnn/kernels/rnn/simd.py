@@ -4,8 +4,8 @@ Code over these values is written once for float32 and float64 and for any instr
 splits a vector that is wider than the machine's. The number of lanes never changes a result,
 because each lane does what a scalar would do.
 
-All functions here are intrinsics: they can be called in kernels only. `a` is always a 1-D
-C-contiguous array of floats, `at` an index into it; nothing checks bounds.
+All functions here are intrinsics: they can be called in kernels only. `a` is always a pointer to
+floats (or a 1-D C-contiguous array of them), `at` an index into it; nothing checks bounds.
 """
 
 from __future__ import annotations
@@ -14,27 +14,15 @@ import operator
 from collections.abc import Callable
 from typing import Any, cast
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
 from streamrnn.kernels.jit import intrinsic
+from streamrnn.kernels.rnn.machine import VECTOR_BYTES
 
 _I32 = ir.IntType(32)
-
-
-def _vector_bytes() -> int:
-    """Return the width of the widest vector registers of this machine, in bytes."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64
-    return 32 if features.get("avx2") else 16
-
-
-#: Bytes in one vector.
-VECTOR_BYTES = _vector_bytes()
 
 
 class Vector(types.Type):
@@ -71,12 +59,16 @@ def element_of(kind: Any) -> Any:
     return kind.element if isinstance(kind, Vector) else kind
 
 
-def _is_floats(array: Any) -> bool:
-    return isinstance(array, types.Array) and array.ndim == 1 and array.dtype in VECTORS
+def _is_floats(a: Any) -> bool:
+    if isinstance(a, types.CPointer):
+        return a.dtype in VECTORS
+    return isinstance(a, types.Array) and a.ndim == 1 and a.dtype in VECTORS
 
 
 def _pointer(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-    data = context.make_array(signature_.args[0])(context, builder, arguments[0]).data
+    data = arguments[0]
+    if isinstance(signature_.args[0], types.Array):
+        data = context.make_array(signature_.args[0])(context, builder, data).data
     return builder.gep(data, [arguments[1]])
 
 
@@ -98,6 +90,42 @@ def lanes(typing_context: Any, a: Any) -> Any:
         return context.get_constant(types.intp, VECTORS[a.dtype].lanes)
 
     return types.intp(a), codegen
+
+
+@intrinsic
+def offset(typing_context: Any, a: Any, at: Any) -> Any:
+    """Return the pointer to ``a[at]``; `a` points to anything."""
+    if not isinstance(a, types.CPointer):
+        return None
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]])
+
+    return a(a, types.intp), codegen
+
+
+@intrinsic
+def address_of(typing_context: Any, a: Any) -> Any:
+    """Return where a pointer points to, as an int64."""
+    if not isinstance(a, types.CPointer):
+        return None
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(arguments[0], ir.IntType(64))
+
+    return types.int64(a), codegen
+
+
+@intrinsic
+def pointer_like(typing_context: Any, pattern: Any, address: Any) -> Any:
+    """Return an address, an int64, as a pointer of the type of `pattern`."""
+    if not isinstance(pattern, types.CPointer) or not isinstance(address, types.Integer):
+        return None
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[1], context.get_value_type(pattern))
+
+    return pattern(pattern, types.int64), codegen
 
 
 @intrinsic
