@@ -38,11 +38,12 @@ _N_KEPT = 4
 _FOLDER_NAME = re.compile(r"kernels-[0-9a-f]{16}")
 
 _lock = threading.RLock()
+_kernels: list[tuple[Any, str]] = []
 _config = cast(Any, numba.config)
 _declare = cast(Any, cgutils.get_or_insert_function)
 
 
-def kernel(function: Function) -> Function:
+def kernel(function: Function, *, note: str = "") -> Function:
     """Compile `function` on demand with the project's flags.
 
     No fastmath: it drops NaN checks and lets sums be reordered, and the same bits are a promise.
@@ -60,7 +61,33 @@ def kernel(function: Function) -> Function:
             )
         finally:
             _config.CACHE_DIR = before
+    _kernels.append((dispatcher, note))
     return cast(Function, dispatcher)
+
+
+def apart(function: Function) -> Function:
+    """Make a kernel that is never inlined: one copy, however many kernels call it."""
+    return kernel(function, note="noinline")
+
+
+def inlined(function: Function) -> Function:
+    """Make a kernel that is always inlined, where the compiler might think it too large."""
+    return kernel(function, note="alwaysinline")
+
+
+def kernels() -> list[Any]:
+    """Return all kernels that were defined so far."""
+    return [dispatcher for dispatcher, _ in _kernels]
+
+
+def inline_notes() -> dict[str, str]:
+    """Return LLVM's attribute for each function whose kernel is `apart` or `inlined`."""
+    return {
+        compiled.fndesc.llvm_func_name: note
+        for dispatcher, note in _kernels
+        if note
+        for compiled in dispatcher.overloads.values()
+    }
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
