@@ -27,6 +27,8 @@ import numpy.typing as npt
 from streamrnn.kernels import store
 
 _ROOT = Path(__file__).parent
+#: Sources on which every unit depends.
+_EVERYWHERE = ("compile.py", "jit.py", "objects.py", "pycall.py")
 #: How entries are called: codes of types as in a `Unit`.
 _CTYPES: Mapping[str, Any] = {
     "i8": ctypes.c_int64,
@@ -52,14 +54,15 @@ class Unit:
     generic : bool
         There is one for float32 and one for float64.
     sources : tuple of str
-        What it is compiled from, as patterns below ``streamrnn/kernels``.
+        What it is compiled from, as patterns below ``streamrnn/kernels``, besides what every unit
+        is compiled with.
     """
 
     name: str
     module: str
     entries: Mapping[str, str] = field(hash=False)
     generic: bool = False
-    sources: tuple[str, ...] = ("*.py",)
+    sources: tuple[str, ...] = ("*/*.py",)
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ def _stored(part: Part) -> bytes | None:
 def digest(part: Part) -> str:
     """Return what the object code of a unit depends on, as 16 hexadecimal digits."""
     total = hashlib.sha256(repr((part.name, sorted(part.unit.entries.items()))).encode())
-    for pattern in part.unit.sources:
+    for pattern in (*_EVERYWHERE, *part.unit.sources):
         for path in sorted(_ROOT.glob(pattern)):
             total.update(_source(path))
     total.update(repr(target()).encode())
