@@ -28,6 +28,7 @@ from streamrnn.core.errors import ConfigError
 from streamrnn.core.records import Event
 from streamrnn.core.text import did_you_mean
 from streamrnn.core.types import F32, I64, NULL_CLASS
+from streamrnn.kernels.pointwise import Smoother
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ class DecisionMachine:
     ------
     ConfigError
         `config` names a class that is not in `labels`, or the null class; no classes; no rate.
+
+    Attributes
+    ----------
+    smoother : Smoother
+        The first stage; `push` goes through it.
     """
 
     def __init__(self, config: DecisionConfig, labels: Sequence[str], rate_hz: float) -> None:
@@ -148,11 +154,12 @@ class DecisionMachine:
         self._refractory_us = [round(rule.refractory_ms * 1000) for rule in rules]
         self._period_us = round(1e6 / rate_hz)
         smooth_us = config.smooth_ms * 1000
-        self._gain = -math.expm1(-1e6 / rate_hz / smooth_us) if smooth_us > 0 else 1.0
+        gain = -math.expm1(-1e6 / rate_hz / smooth_us) if smooth_us > 0 else 1.0
+        self.smoother = Smoother(len(labels), gain)
         self._forget()
 
     def _forget(self) -> None:
-        self._smoothed: list[float] | None = None
+        self.smoother.reset()
         self._run: _Run | None = None
         self._blocked_until_us: int | None = None
         self._last_seq = 0
@@ -169,8 +176,9 @@ class DecisionMachine:
             Index and device time of each frame.
         """
         events: list[Event] = []
-        for p, s, t in zip(probs.tolist(), seq.tolist(), t_us.tolist(), strict=True):
-            self._frame(p, s, t, events)
+        smoothed = self.smoother.push(probs)
+        for p, s, t in zip(smoothed.tolist(), seq.tolist(), t_us.tolist(), strict=True):
+            self.decide(p, s, t, events)
         return events
 
     def finish(self) -> list[Event]:
@@ -200,9 +208,18 @@ class DecisionMachine:
         self._forget()
         return events
 
-    def _frame(self, p: list[float], seq: int, t_us: int, events: list[Event]) -> None:
-        if self._gain < 1.0:
-            p = self._smooth(p)
+    def decide(self, p: list[float], seq: int, t_us: int, events: list[Event]) -> None:
+        """Append the events that one more frame completes.
+
+        Parameters
+        ----------
+        p : list of float
+            Smoothed probabilities, C of them: what `smoother` makes.
+        seq, t_us : int
+            Index and device time of the frame.
+        events : list of Event
+            Appended to.
+        """
         activity = 1.0 - p[NULL_CLASS]
         run = self._run
         if run is None:
@@ -218,14 +235,6 @@ class DecisionMachine:
         if run is not None and self._fires_at_start and not run.fired and self._counts(run):
             run.fired = True
             events.append(self._event(run, "start", seq, t_us, None))
-
-    def _smooth(self, p: list[float]) -> list[float]:
-        before = self._smoothed
-        if before is not None:
-            gain = self._gain
-            p = [b + gain * (v - b) for b, v in zip(before, p, strict=True)]
-        self._smoothed = p
-        return p
 
     def _opened(self, p: list[float], activity: float, t_us: int) -> _Run | None:
         strongest = max(range(1, len(p)), key=p.__getitem__)

@@ -1,7 +1,7 @@
 """The feature chain: scale, squash, lengths of triads, differences.
 
 Offline and live the same object makes the features; the arithmetic is one compiled loop
-(`streamrnn.kernels.pointwise.feature_rows`), so any chunking of the frames gives the same bits.
+(`streamrnn.kernels.live.frame.feature_rows`), so any chunking of the frames gives the same bits.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable
 from streamrnn.core.types import F32, F64, I64, Channel
 from streamrnn.features.sensors import motion_order, triads
-from streamrnn.kernels import pointwise
-from streamrnn.kernels.jit import as_argument, check_output
+from streamrnn.kernels.arguments import as_argument
+from streamrnn.kernels.pointwise import FeatureKernel
 
 #: More channels than any packet can describe.
 MAX_CHANNELS = 256
@@ -112,6 +112,8 @@ class FeatureChain:
     ----------
     n_inputs, n_outputs : int
         Columns in and out.
+    kernel : FeatureKernel
+        The compiled loop and what it carries from frame to frame.
     """
 
     def __init__(
@@ -122,13 +124,15 @@ class FeatureChain:
         self.offset = np.array(offset, np.float64)
         self.scale = np.array(scale, np.float64)
         self.n_inputs = len(self.channels)
-        self._triads = np.array(triads(self.channels), np.int64).reshape(-1, 3)
-        n_lengths = len(self._triads) if config.magnitude else 0
-        self.n_outputs = self.n_inputs * (2 if config.differences else 1) + n_lengths
-        self._held = np.empty(self.n_inputs, np.float32)
-        self._n_seen = np.empty(1, np.int64)
-        pointwise.warm_up()
-        self.reset()
+        axes = np.array(triads(self.channels), np.int64).reshape(-1, 3)
+        self.kernel = FeatureKernel(
+            self.offset,
+            self.scale,
+            axes if config.magnitude else axes[:0],
+            asinh=config.squash == "asinh",
+            differences=config.differences,
+        )
+        self.n_outputs = self.kernel.n_outputs
 
     @classmethod
     def fit(
@@ -168,8 +172,7 @@ class FeatureChain:
 
     def reset(self) -> None:
         """Forget all frames."""
-        self._held[:] = self.offset
-        self._n_seen[0] = 0
+        self.kernel.reset()
 
     def push(self, x: F32, out: F32 | None = None) -> F32:
         """Return the features of the next frames.
@@ -189,21 +192,7 @@ class FeatureChain:
         x = as_argument("x", x, np.float32, (None, self.n_inputs))
         if out is None:
             out = np.empty((len(x), self.n_outputs), np.float32)
-        else:
-            check_output("out", out, np.float32, (len(x), self.n_outputs))
-        config = self.config
-        pointwise.feature_rows(
-            x,
-            self.offset,
-            self.scale,
-            self._triads,
-            config.squash == "asinh",
-            config.magnitude,
-            config.differences,
-            self._held,
-            self._n_seen,
-            out,
-        )
+        self.kernel.push(x, out)
         return out
 
     def to_document(self) -> dict[str, Any]:

@@ -134,3 +134,23 @@ def bytes_size(argument: int) -> int:
 def bytes_data(argument: int) -> int:
     """Return where the data of a `bytes` argument begins; nothing may be read behind its end."""
     return int(argument + pycall.BYTES_AT)
+
+
+def _pointer(element: Any, numba_element: Any) -> Any:
+    """Return an intrinsic that turns an address into a typed pointer."""
+    kind = types.CPointer(numba_element)  # type: ignore[no-untyped-call]
+
+    def cast_(typing_context: Any, at: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], element.as_pointer())
+
+        return kind(types.int64), codegen
+
+    return intrinsic(cast_)
+
+
+#: ``f4_pointer(address)`` and so on: an address, an int64, as a pointer.
+f4_pointer = _pointer(ir.FloatType(), types.float32)
+f8_pointer = _pointer(ir.DoubleType(), types.float64)
+i8_pointer = _pointer(_WORD, types.int64)
+i2_pointer = _pointer(ir.IntType(16), types.int16)

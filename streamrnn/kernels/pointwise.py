@@ -1,24 +1,21 @@
-"""Arithmetic that touches each number by itself: feature scaling and softmax.
+"""Arithmetic that touches each frame by itself: features, softmax, smoothing.
 
-There is one copy of it, a scalar loop over frames, so a feature or a probability has the same bits
-whether its frame came alone from a live device or with ten thousand others from a file.
+The compiled loops stand in `streamrnn.kernels.live.frame`; here are their arrays and their checks.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
 from streamrnn.core.types import F32, F64, I64
-from streamrnn.kernels.jit import array, kernel, scalar, specialise
+from streamrnn.kernels import native
+from streamrnn.kernels.arguments import as_argument, check_output
+from streamrnn.kernels.live import slots as at
+from streamrnn.kernels.live.units import FRAME
 
-#: Scaled samples are cut to +- this, so that one wild sample never becomes inf.
-SCALED_LIMIT = 1e6
+SCALED_LIMIT = at.SCALED_LIMIT
 
 
-@kernel
 def softmax_rows(logits: F32, out: F32) -> None:
     """Write the softmax of each row.
 
@@ -28,113 +25,122 @@ def softmax_rows(logits: F32, out: F32) -> None:
     out : float32 (N, C), C-contiguous
         Overwritten with probabilities, 0..1; may be `logits` itself.
     """
-    n_rows, n_classes = logits.shape
-    for n in range(n_rows):
-        highest = logits[n, 0]
-        for k in range(1, n_classes):
-            highest = max(highest, logits[n, k])
-        total = 0.0
-        for k in range(n_classes):
-            e = math.exp(np.float64(logits[n, k]) - np.float64(highest))
-            out[n, k] = np.float32(e)
-            total += e
-        for k in range(n_classes):
-            out[n, k] = np.float32(np.float64(out[n, k]) / total)
+    logits = as_argument("logits", logits, np.float32, (None, None))
+    check_output("out", out, np.float32, logits.shape)
+    n_rows, n = logits.shape
+    lib = native.load(FRAME)
+    lib.softmax_rows(native.address(logits), n_rows, n, native.address(out))
 
 
-@kernel
-def squash(value: float) -> float:
-    """Return ``asinh(2 value)``, written out so that it is the same code on every machine."""
-    a = 2.0 * abs(value)
-    return math.copysign(math.log(a + math.sqrt(a * a + 1.0)), value)
-
-
-@kernel
-def scaled(sample: float, offset: float, scale: float) -> float:
-    """Return ``(sample - offset) / scale``, cut to +- `SCALED_LIMIT`."""
-    z = (np.float64(sample) - offset) / scale
-    return min(max(z, -SCALED_LIMIT), SCALED_LIMIT)
-
-
-@kernel
-def feature_rows(
-    x: F32,
-    offset: F64,
-    scale: F64,
-    triads: I64,
-    asinh: bool,
-    magnitude: bool,
-    differences: bool,
-    held: F32,
-    n_seen: I64,
-    out: F32,
-) -> None:
-    """Turn frames into features, one after the other.
+class FeatureKernel:
+    """The feature loop and what it carries from frame to frame.
 
     Parameters
     ----------
-    x : float32 (N, n), C-contiguous
-        Samples. One that is not finite is replaced by the channel's last good one.
     offset, scale : float64 (n,)
-        ``z = (x - offset) / scale``.
+        ``z = (x - offset) / scale``, cut to +- `SCALED_LIMIT`.
     triads : int64 (k, 3)
-        Columns that are the three axes of one sensor.
-    asinh, magnitude, differences : bool
-        Squash every feature; add each triad's length; add ``z[t] - z[t - 1]``.
-    held : float32 (n,)
-        Last good sample of each channel, carried from call to call. Overwritten.
-    n_seen : int64 (1,)
-        Frames so far; 0 makes the first difference 0. Overwritten.
-    out : float32 (N, n + k magnitude + n differences)
-        Overwritten.
+        Columns that are the three axes of one sensor, whose lengths are added.
+    asinh : bool
+        Squash every feature by ``asinh(2 z)``.
+    differences : bool
+        Add ``z[t] - z[t - 1]``, 0 at the first frame.
+
+    Attributes
+    ----------
+    n_inputs, n_outputs : int
+        Columns in and out.
+    slots : int64
+        What the kernel knows the chain by.
     """
-    n_frames, n = x.shape
-    n_triads = triads.shape[0]
-    for t in range(n_frames):
-        at = n
-        if magnitude:
-            at += n_triads
-        for i in range(n):
-            before = scaled(held[i], offset[i], scale[i])
-            if math.isfinite(x[t, i]):
-                held[i] = x[t, i]
-            z = scaled(held[i], offset[i], scale[i])
-            out[t, i] = np.float32(squash(z) if asinh else z)
-            if differences:
-                d = z - before
-                if n_seen[0] == 0:
-                    d = 0.0
-                out[t, at + i] = np.float32(squash(d) if asinh else d)
-        if magnitude:
-            for k in range(n_triads):
-                total = 0.0
-                for j in range(3):
-                    i = triads[k, j]
-                    z = scaled(held[i], offset[i], scale[i])
-                    total += z * z
-                length = math.sqrt(total)
-                out[t, n + k] = np.float32(squash(length) if asinh else length)
-        n_seen[0] += 1
+
+    def __init__(
+        self, offset: F64, scale: F64, triads: I64, *, asinh: bool, differences: bool
+    ) -> None:
+        n = len(offset)
+        self.n_inputs = n
+        self.n_outputs = n + len(triads) + (n if differences else 0)
+        self._offset = np.array(offset, np.float64)
+        self._scale = np.array(scale, np.float64)
+        self._triads = np.array(triads, np.int64, order="C")
+        self._before = np.zeros(n, np.float64)
+        self.slots: I64 = np.zeros(at.N_FEATURE_SLOTS, np.int64)
+        self.slots[[at.N_CHANNELS, at.N_TRIADS]] = n, len(triads)
+        self.slots[[at.ASINH, at.DIFFERENCES]] = asinh, differences
+        self.slots[at.OFFSET] = native.address(self._offset)
+        self.slots[at.SCALE] = native.address(self._scale)
+        self.slots[at.BEFORE] = native.address(self._before)
+        self.slots[at.TRIADS] = native.address(self._triads)
+        self._slots_at = native.address(self.slots)
+        self._run = native.load(FRAME).feature_rows
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames; a first sample that is not finite will count as the offset."""
+        z = (self._offset.astype(np.float32) - self._offset) / self._scale
+        self._before[:] = np.clip(z, -SCALED_LIMIT, SCALED_LIMIT)
+        self.slots[at.N_SEEN] = 0
+
+    def push(self, x: F32, out: F32) -> None:
+        """Write the features of the next frames.
+
+        Parameters
+        ----------
+        x : float32 (N, n), C-contiguous
+            Samples. One that is not finite is replaced by the channel's last good one.
+        out : float32 (N, n_outputs), C-contiguous
+            Overwritten.
+        """
+        x = as_argument("x", x, np.float32, (None, self.n_inputs))
+        check_output("out", out, np.float32, (len(x), self.n_outputs))
+        self._run(self._slots_at, native.address(x), len(x), self.n_outputs, native.address(out))
+
+
+class Smoother:
+    """An exponential mean over the probabilities of a stream.
+
+    Parameters
+    ----------
+    n_classes : int
+        C.
+    gain : float
+        Weight of the newest frame, 0..1; 1 smooths nothing.
+
+    Attributes
+    ----------
+    value : float64 (C,)
+        The mean after the newest frame; overwritten by the next.
+    is_first : bool
+        No frame was seen.
+    """
+
+    def __init__(self, n_classes: int, gain: float) -> None:
+        self.gain = gain
+        self.value: F64 = np.zeros(n_classes, np.float64)
+        self.is_first = True
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self.is_first = True
+
+    def push(self, probabilities: F32) -> F64:
+        """Return the mean after each of the next frames.
+
+        Parameters
+        ----------
+        probabilities : float32 (N, C), C-contiguous
+        """
+        n = len(self.value)
+        p = as_argument("probabilities", probabilities, np.float32, (None, n))
+        out = np.empty((len(p), n), np.float64)
+        native.load(FRAME).smooth_rows(
+            native.address(p), len(p), n, self.gain, self.is_first,
+            native.address(self.value), native.address(out),
+        )  # fmt: skip
+        self.is_first = self.is_first and not len(p)
+        return out
 
 
 def warm_up() -> None:
-    """Compile (or load from the cache) the entries of this module; nothing compiles later."""
-    f32 = array(np.float32, 2)
-    specialise(softmax_rows, (f32, f32))
-    f64_1: Any = array(np.float64, 1)
-    flag: Any = scalar(np.bool_)
-    specialise(
-        feature_rows,
-        (
-            f32,
-            f64_1,
-            f64_1,
-            array(np.int64, 2),
-            flag,
-            flag,
-            flag,
-            array(np.float32, 1),
-            array(np.int64, 1),
-            f32,
-        ),
-    )
+    """Compile (or load from the cache) the loops; nothing compiles later."""
+    native.load(FRAME)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from streamrnn.kernels import pointwise
-from streamrnn.kernels.jit import n_specialisations
 
 logit_arrays = arrays(
     np.float32,
@@ -38,9 +37,26 @@ def test_a_row_of_softmax_has_the_same_bits_alone_and_in_place(logits):
         assert row.tobytes() == together[n : n + 1].tobytes()
 
 
-def test_nothing_compiles_behind_the_warm_up():
-    pointwise.warm_up()
-    before = n_specialisations(pointwise.softmax_rows)
-    with pytest.raises(TypeError):
+def test_what_is_no_float32_is_refused():
+    with pytest.raises(ValueError, match="logits is float64"):
         pointwise.softmax_rows(np.zeros((2, 3)), np.zeros((2, 3)))
-    assert n_specialisations(pointwise.softmax_rows) == before == 1
+    with pytest.raises(ValueError, match="overwritten"):
+        pointwise.softmax_rows(np.zeros((2, 3), np.float32), np.zeros((3, 2), np.float32).T)
+
+
+@given(logit_arrays, st.floats(0.01, 1.0), st.data())
+def test_smoothing_is_the_textbook_mean_in_any_blocks(rows, gain, data):
+    rows = (np.abs(rows) / np.float32(2.0**100)).astype(np.float32)
+    expected, mean = [], None
+    for row in rows.tolist():
+        if mean is None or gain == 1.0:
+            mean = row
+        else:
+            mean = [m + gain * (v - m) for m, v in zip(mean, row, strict=True)]
+        expected.append(mean)
+    smoother = pointwise.Smoother(rows.shape[1], gain)
+    cut = data.draw(st.integers(0, len(rows)))
+    got = np.concatenate([smoother.push(rows[:cut]), smoother.push(rows[cut:])])
+    assert got.tolist() == expected
+    smoother.reset()
+    assert smoother.push(rows[:1]).tolist() == rows[:1].tolist()

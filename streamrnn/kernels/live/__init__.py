@@ -1,0 +1,1 @@
+"""What happens to every frame besides the network: features, softmax, smoothing."""

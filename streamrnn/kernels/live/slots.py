@@ -1,0 +1,30 @@
+"""What stands where in the words that frame kernels and their Python side share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamrnn.kernels.pycall import N_HEAD
+
+#: Scaled samples are cut to +- this, so that one wild sample never becomes inf.
+SCALED_LIMIT = 1e6
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
+#: A sample from here up (and NaN) is damage, not a reading.
+LARGEST_SAMPLE = float(np.float32(1e18))
+
+# Words of a feature chain: sizes, switches, frames seen, and the addresses of float64 (n,) offset,
+# scale and scaled samples of the frame before, and int64 (k, 3) triads.
+(
+    N_CHANNELS, N_TRIADS, ASINH, DIFFERENCES, N_SEEN, OFFSET, SCALE, BEFORE, TRIADS,
+) = range(9)  # fmt: skip
+N_FEATURE_SLOTS = 9
+
+# Words of a `push` context behind the head that all contexts have. The stream's frame has N_IN
+# samples, float32 or int16 with a float32 (N_IN,) factor and offset; COLUMNS, int64 (N_PICKED,),
+# are those that the model reads.
+(
+    N_IN, N_PICKED, N_CLASSES, N_SMOOTHED,
+    RAW_SCALE, RAW_OFFSET, FRAME, COLUMNS, PICKED, FEATURE_SLOTS, FEATURES,
+    PLAN, STATE, LOGITS, PROBABILITIES, SMOOTHED, GAIN, BEHIND,
+) = range(N_HEAD, N_HEAD + 18)  # fmt: skip
+N_PUSH_SLOTS = BEHIND - N_HEAD

@@ -1,0 +1,16 @@
+"""The units of the frame kernels."""
+
+from __future__ import annotations
+
+from streamrnn.kernels.native import Unit
+
+FRAME = Unit(
+    "frame",
+    "streamrnn.kernels.live.frame",
+    {
+        "softmax_rows": "f4* i8 i8 f4*",
+        "feature_rows": "i8* f4* i8 i8 f4*",
+        "smooth_rows": "f4* i8 i8 f8 i8 f8* f8*",
+    },
+    sources=("live/*.py", "rnn/simd.py", "rnn/machine.py"),
+)
