@@ -10,7 +10,7 @@ from typing import Any
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.jit import fma, kernel
-from streamrnn.kernels.rnn.gates import cell
+from streamrnn.kernels.rnn.gates import cell, gates
 from streamrnn.kernels.rnn.layout import (
     B_AT,
     N_IN,
@@ -91,16 +91,13 @@ def _update(
         store(buffer, h_at + to_next, load(buffer, h_at))
         store(buffer, c_at + to_next, load(buffer, c_at))
         return
-    i, f, g, o, c, h = cell(
-        from_x[0] + from_h[0],
-        from_x[1] + from_h[1],
-        from_x[2] + from_h[2],
-        from_x[3] + from_h[3],
-        load(buffer, c_at),
-    )
+    z_i, z_f = from_x[0] + from_h[0], from_x[1] + from_h[1]
+    z_g, z_o = from_x[2] + from_h[2], from_x[3] + from_h[3]
+    c, h = cell(z_i, z_f, z_g, z_o, load(buffer, c_at))
     store(buffer, h_at + to_next, h)
     store(buffer, c_at + to_next, c)
     if keep:
+        i, f, g, o = gates(z_i, z_f, z_g, z_o)
         g_at = at + 2 * to_c + 4 * (h_at - at)
         store(buffer, g_at, i)
         store(buffer, g_at + v, f)

@@ -25,53 +25,59 @@ _S4, _S5, _S6 = 0.009618083015084267, 0.0013390863314270973, 0.00015453163359779
 _D1, _D2, _D3, _D4, _D5, _D6, _D7, _D8, _D9, _D10, _D11, _D12, _D13 = (
     log(2.0) ** k / factorial(k) for k in range(1, 14)
 )
-#: Adding 1.5 * 2**(mantissa bits) rounds to an integer, which then stands in the lowest bits.
-_ROUND_SINGLE, _ROUND_DOUBLE = 1.5 * 2.0**23, 1.5 * 2.0**52
+#: Adding 1.5 * 2**(mantissa bits) rounds to an integer, which then stands in the lowest bits; the
+#: exponent's bias is added with it (see `power_of_two`).
+_ROUND_SINGLE, _ROUND_DOUBLE = 1.5 * 2.0**23 + 127.0, 1.5 * 2.0**52 + 1023.0
+#: Largest exponent to each side. The product of three terms 1 + 2**t must be finite, and beyond it
+#: a sigmoid is nearer to its limit than the rounding of 1.
+_LIMIT_SINGLE, _LIMIT_DOUBLE = 42.0, 340.0
 
 
-def _exp2_single(t: Any) -> Any:
-    t = clamp(t, like(t, -126.0), like(t, 126.0))
-    shifted = t + like(t, _ROUND_SINGLE)
-    r = t - (shifted - like(t, _ROUND_SINGLE))
-    p = fma(like(t, _S6), r, like(t, _S5))
-    p = fma(p, r, like(t, _S4))
-    p = fma(p, r, like(t, _S3))
-    p = fma(p, r, like(t, _S2))
-    p = fma(p, r, like(t, _S1))
-    return fma(p, r, like(t, 1.0)) * power_of_two(shifted)
+def _exp_single(z: Any, scale: Any) -> Any:
+    bound = like(z, _LIMIT_SINGLE / abs(scale))
+    z = clamp(z, like(z, 0.0) - bound, bound)
+    shifted = fma(z, like(z, scale), like(z, _ROUND_SINGLE))
+    r = fma(z, like(z, scale), like(z, _ROUND_SINGLE) - shifted)
+    p = fma(like(z, _S6), r, like(z, _S5))
+    p = fma(p, r, like(z, _S4))
+    p = fma(p, r, like(z, _S3))
+    p = fma(p, r, like(z, _S2))
+    p = fma(p, r, like(z, _S1))
+    return fma(p, r, like(z, 1.0)) * power_of_two(shifted)
 
 
-def _exp2_double(t: Any) -> Any:
-    t = clamp(t, like(t, -1022.0), like(t, 1022.0))
-    shifted = t + like(t, _ROUND_DOUBLE)
-    r = t - (shifted - like(t, _ROUND_DOUBLE))
-    p = fma(like(t, _D13), r, like(t, _D12))
-    p = fma(p, r, like(t, _D11))
-    p = fma(p, r, like(t, _D10))
-    p = fma(p, r, like(t, _D9))
-    p = fma(p, r, like(t, _D8))
-    p = fma(p, r, like(t, _D7))
-    p = fma(p, r, like(t, _D6))
-    p = fma(p, r, like(t, _D5))
-    p = fma(p, r, like(t, _D4))
-    p = fma(p, r, like(t, _D3))
-    p = fma(p, r, like(t, _D2))
-    p = fma(p, r, like(t, _D1))
-    return fma(p, r, like(t, 1.0)) * power_of_two(shifted)
+def _exp_double(z: Any, scale: Any) -> Any:
+    bound = like(z, _LIMIT_DOUBLE / abs(scale))
+    z = clamp(z, like(z, 0.0) - bound, bound)
+    shifted = fma(z, like(z, scale), like(z, _ROUND_DOUBLE))
+    r = fma(z, like(z, scale), like(z, _ROUND_DOUBLE) - shifted)
+    p = fma(like(z, _D13), r, like(z, _D12))
+    p = fma(p, r, like(z, _D11))
+    p = fma(p, r, like(z, _D10))
+    p = fma(p, r, like(z, _D9))
+    p = fma(p, r, like(z, _D8))
+    p = fma(p, r, like(z, _D7))
+    p = fma(p, r, like(z, _D6))
+    p = fma(p, r, like(z, _D5))
+    p = fma(p, r, like(z, _D4))
+    p = fma(p, r, like(z, _D3))
+    p = fma(p, r, like(z, _D2))
+    p = fma(p, r, like(z, _D1))
+    return fma(p, r, like(z, 1.0)) * power_of_two(shifted)
 
 
-def exp2(t: Any) -> Any:
-    """Return ``2**t``, t held to the range of normal numbers; exactly 1 at 0, NaN for NaN."""
+def exp2(z: Any, scale: float) -> Any:
+    """Return ``2**(scale z)``, the exponent held to +-42 (float64: +-340); 1 at 0, NaN for NaN."""
     raise NotImplementedError("exp2 is for kernels")
 
 
 @overload(exp2)
-def _exp2(t: Any) -> Any:
-    element = element_of(t)
+def _exp2(z: Any, scale: Any) -> Any:
+    element = element_of(z)
     if element == types.float32:
-        return _exp2_single
+        return _exp_single
     if element == types.float64:
-        return _exp2_double
+        return _exp_double
     return None
 
 
@@ -79,15 +85,14 @@ def _exp2(t: Any) -> Any:
 def sigmoid(z: Any) -> Any:
     """Return ``1 / (1 + exp(-z))``: error below 1e-7 in float32, 2e-16 in float64."""
     one = like(z, 1.0)
-    return one / (one + exp2(z * like(z, -LOG2_E)))
+    return one / (one + exp2(z, -LOG2_E))
 
 
 @kernel
 def tanh(z: Any) -> Any:
     """Return ``tanh(z)``: error below 1.5e-7 in float32, 3e-16 in float64; exactly 0 at 0."""
     one = like(z, 1.0)
-    # Beyond |z| = 40 both forms are 1; the bound keeps e, and so (1 - e) / (1 + e), finite.
-    e = exp2(clamp(z * like(z, -2.0 * LOG2_E), like(z, -120.0), like(z, 120.0)))
+    e = exp2(z, -2.0 * LOG2_E)
     return (one - e) / (one + e)
 
 
@@ -95,24 +100,37 @@ def tanh(z: Any) -> Any:
 def cell(z_i: Any, z_f: Any, z_g: Any, z_o: Any, c: Any) -> Any:
     """Do one step of a cell.
 
+    With ``e = exp(-z)``, and ``exp(-2 z)`` for g, the gates are 1 / (1 + e) and (1 - e) / (1 + e).
+    Brought to a common denominator, the five divisions become two::
+
+        c' = (c (1 + e_i)(1 + e_g) + (1 - e_g)(1 + e_f)) / ((1 + e_i)(1 + e_g)(1 + e_f))
+        h  = (1 - e_c) / ((1 + e_o)(1 + e_c))
+
     Parameters
     ----------
     z_i, z_f, z_g, z_o : float or vector
         Pre-activations of the input, forget, candidate and output gates.
     c : float or vector
-        Cell state before.
+        Cell state before; below 1e12 in magnitude.
 
     Returns
     -------
-    i, f, g, o, c, h
-        Gates, cell state after, hidden value.
+    c, h
+        Cell state after, hidden value.
     """
-    i = sigmoid(z_i)
-    f = sigmoid(z_f)
-    g = tanh(z_g)
-    o = sigmoid(z_o)
-    c = fma(f, c, i * g)
-    return i, f, g, o, c, o * tanh(c)
+    one = like(z_i, 1.0)
+    e_g = exp2(z_g, -2.0 * LOG2_E)
+    a_f = one + exp2(z_f, -LOG2_E)
+    a_ig = (one + exp2(z_i, -LOG2_E)) * (one + e_g)
+    c = fma(c, a_ig, (one - e_g) * a_f) / (a_ig * a_f)
+    e_c = exp2(c, -2.0 * LOG2_E)
+    return c, (one - e_c) / ((one + exp2(z_o, -LOG2_E)) * (one + e_c))
+
+
+@kernel
+def gates(z_i: Any, z_f: Any, z_g: Any, z_o: Any) -> Any:
+    """Return the gates i, f, g, o that `cell` never forms; going backwards needs them."""
+    return sigmoid(z_i), sigmoid(z_f), tanh(z_g), sigmoid(z_o)
 
 
 @kernel
@@ -122,7 +140,7 @@ def cell_backward(i: Any, f: Any, g: Any, o: Any, c_before: Any, c: Any, d_h: An
     Parameters
     ----------
     i, f, g, o, c : float or vector
-        What `cell` returned.
+        What `gates` and `cell` returned.
     c_before : float or vector
         What `cell` was given as c.
     d_h, d_c : float or vector

@@ -45,3 +45,9 @@ def _assembly_of_probe() -> str:
 VECTOR_BYTES = _vector_bytes()
 #: Vectors that the processor can hold in registers (of the wide ones; ARM has 32 narrow ones).
 N_REGISTERS = 32 if VECTOR_BYTES == 64 else 16
+#: Rows (or blocks of units) whose sums are held in registers together: their four gates each, four
+#: vectors of weights, and one of inputs must fit.
+TILE_ROWS = 4 if N_REGISTERS == 32 else 2
+#: Blocks of units whose sums are held in registers together where there is one row only: enough to
+#: hide the latency of an addition, and few enough that the order of blocks can follow the cache.
+ROW_BLOCKS = 2

@@ -16,32 +16,35 @@ from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
 from streamrnn.kernels.jit import intrinsic
-from streamrnn.kernels.rnn.machine import VECTOR_BYTES
+from streamrnn.kernels.rnn.machine import TILE_ROWS, VECTOR_BYTES
 
 _I32 = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """The Numba type of `lanes` floats of type `element`."""
+    """The Numba type of `n_parts` vectors of floats of type `element`, worked on side by side."""
 
-    def __init__(self, element: Any) -> None:
+    def __init__(self, element: Any, n_parts: int = 1) -> None:
         self.element = element
-        self.lanes = 8 * VECTOR_BYTES // element.bitwidth
+        self.lanes = n_parts * 8 * VECTOR_BYTES // element.bitwidth
         super().__init__(name=f"vector({self.lanes} x {element})")
 
 
 VECTORS = {element: Vector(element) for element in (types.float32, types.float64)}
+#: Some vectors as one, so that the machine has several chains of operations to work on at once.
+WIDE = {element: Vector(element, TILE_ROWS) for element in VECTORS}
 
 
 def _ir_element(element: Any) -> Any:
     return ir.FloatType() if element.bitwidth == 32 else ir.DoubleType()
 
 
-def _ir_type(kind: Any) -> Any:
+def ir_type(kind: Any) -> Any:
     """Return the LLVM type of a float or a vector."""
     if isinstance(kind, Vector):
         return ir.VectorType(_ir_element(kind.element), kind.lanes)
@@ -51,7 +54,7 @@ def _ir_type(kind: Any) -> Any:
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Vector) -> None:
-        super().__init__(manager, kind, _ir_type(kind))  # type: ignore[no-untyped-call]
+        super().__init__(manager, kind, ir_type(kind))  # type: ignore[no-untyped-call]
 
 
 def element_of(kind: Any) -> Any:
@@ -72,10 +75,34 @@ def _pointer(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any
     return builder.gep(data, [arguments[1]])
 
 
-def _splat(builder: Any, value: Any, kind: Any) -> Any:
+def read(builder: Any, pointer: Any, kind: Any) -> Any:
+    """Load a vector from a pointer to floats of any alignment."""
+    value = builder.load(builder.bitcast(pointer, ir_type(kind).as_pointer()))
+    value.align = kind.element.bitwidth // 8
+    return value
+
+
+def write(builder: Any, value: Any, pointer: Any, kind: Any) -> None:
+    """Store a vector to a pointer to floats of any alignment."""
+    place = builder.bitcast(pointer, ir_type(kind).as_pointer())
+    builder.store(value, place).align = kind.element.bitwidth // 8
+
+
+def part_pointer(builder: Any, first: Any, part: int, stride: Any, n: Any) -> Any:
+    """Return ``first + min(part, n - 1) * stride``."""
+    word = ir.IntType(64)
+    if part == 0:
+        return first
+    last = builder.sub(n, word(1))
+    which = builder.select(builder.icmp_signed("<", word(part), last), word(part), last)
+    return builder.gep(first, [builder.mul(which, stride)])
+
+
+def splat(builder: Any, value: Any, kind: Any) -> Any:
+    """Return a vector of one float in every lane; a float as it is."""
     if not isinstance(kind, Vector):
         return value
-    blank = ir.Constant(_ir_type(kind), ir.Undefined)
+    blank = ir.Constant(ir_type(kind), ir.Undefined)
     one = builder.insert_element(blank, value, _I32(0))
     return builder.shuffle_vector(one, blank, ir.Constant(ir.VectorType(_I32, kind.lanes), None))
 
@@ -136,12 +163,7 @@ def load(typing_context: Any, a: Any, at: Any) -> Any:
     kind = VECTORS[a.dtype]
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        at_vector = builder.bitcast(
-            _pointer(context, builder, signature_, arguments), _ir_type(kind).as_pointer()
-        )
-        value = builder.load(at_vector)
-        value.align = a.dtype.bitwidth // 8
-        return value
+        return read(builder, _pointer(context, builder, signature_, arguments), kind)
 
     return kind(a, types.intp), codegen
 
@@ -153,13 +175,62 @@ def store(typing_context: Any, a: Any, at: Any, value: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        at_vector = builder.bitcast(
-            _pointer(context, builder, signature_, arguments), _ir_type(value).as_pointer()
-        )
-        builder.store(arguments[2], at_vector).align = a.dtype.bitwidth // 8
+        place = _pointer(context, builder, signature_, arguments)
+        write(builder, arguments[2], place, value)
         return context.get_dummy_value()
 
     return types.void(a, types.intp, value), codegen
+
+
+@intrinsic
+def load_wide(typing_context: Any, a: Any, stride: Any, n: Any) -> Any:
+    """Return a wide vector of `n` vectors, `stride` elements apart from `a` on.
+
+    Where `n` is less than `TILE_ROWS`, the last one stands for the rest; n > 0.
+    """
+    if not (isinstance(a, types.CPointer) and a.dtype in WIDE):
+        return None
+    wide, part = WIDE[a.dtype], VECTORS[a.dtype]
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        first, step, count = arguments
+        parts = [
+            read(builder, part_pointer(builder, first, j, step, count), part)
+            for j in range(TILE_ROWS)
+        ]
+        while len(parts) > 1:
+            both = ir.VectorType(_I32, 2 * parts[0].type.count)
+            mask = ir.Constant(both, list(range(both.count)))
+            parts = [
+                builder.shuffle_vector(low, high, mask)
+                for low, high in zip(parts[::2], parts[1::2], strict=True)
+            ]
+        return parts[0]
+
+    return wide(a, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_wide(typing_context: Any, a: Any, stride: Any, n: Any, value: Any) -> Any:
+    """Write `n` vectors of a wide one, `stride` elements apart from `a` on.
+
+    What `load_wide` read in place of missing vectors must have had the same fate as the last one:
+    the last place is written again with the same numbers.
+    """
+    if not (isinstance(a, types.CPointer) and value in WIDE.values()):
+        return None
+    part = VECTORS[a.dtype]
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        first, step, count, wide = arguments
+        for j in range(TILE_ROWS):
+            lanes_of_part = range(j * part.lanes, (j + 1) * part.lanes)
+            mask = ir.Constant(ir.VectorType(_I32, part.lanes), list(lanes_of_part))
+            one = builder.shuffle_vector(wide, wide, mask)
+            write(builder, one, part_pointer(builder, first, j, step, count), part)
+        return context.get_dummy_value()
+
+    return types.void(a, types.int64, types.int64, value), codegen
 
 
 @intrinsic
@@ -170,11 +241,30 @@ def broadcast(typing_context: Any, a: Any, at: Any) -> Any:
     kind = VECTORS[a.dtype]
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        return _splat(
-            builder, builder.load(_pointer(context, builder, signature_, arguments)), kind
-        )
+        return splat(builder, builder.load(_pointer(context, builder, signature_, arguments)), kind)
 
     return kind(a, types.intp), codegen
+
+
+@intrinsic
+def prefetch(typing_context: Any, a: Any, at: Any) -> Any:
+    """Have ``a[at]`` brought into the cache; it may lie anywhere, even outside of all memory."""
+    if not isinstance(a, types.CPointer):
+        return None
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        place = builder.bitcast(
+            builder.gep(arguments[0], [arguments[1]]), ir.IntType(8).as_pointer()
+        )
+        kind = ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32])
+        declare: Any = cgutils.get_or_insert_function
+        # For reading, to stay in every cache, data.
+        builder.call(
+            declare(builder.module, kind, "llvm.prefetch.p0"), [place, _I32(0), _I32(3), _I32(1)]
+        )
+        return context.get_dummy_value()
+
+    return types.void(a, types.int64), codegen
 
 
 @intrinsic
@@ -185,7 +275,7 @@ def zeros(typing_context: Any, a: Any) -> Any:
     kind = VECTORS[a.dtype]
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        return ir.Constant(_ir_type(kind), None)
+        return ir.Constant(ir_type(kind), None)
 
     return kind(a), codegen
 
@@ -199,7 +289,7 @@ def like(typing_context: Any, pattern: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         number = context.cast(builder, arguments[1], signature_.args[1], element)
-        return _splat(builder, number, pattern)
+        return splat(builder, number, pattern)
 
     return pattern(pattern, value), codegen
 
@@ -220,41 +310,42 @@ def clamp(typing_context: Any, x: Any, low: Any, high: Any) -> Any:
 
 @intrinsic
 def power_of_two(typing_context: Any, shifted: Any) -> Any:
-    """Return ``2 ** n`` where `shifted` is ``n + 1.5 * 2 ** m``, m the bits of the mantissa.
+    """Return ``2 ** n`` where `shifted` is ``n + bias + 1.5 * 2 ** m``, m the mantissa's bits.
 
-    In that sum n stands in the lowest bits; they are moved into the place of the exponent. Unlike a
-    conversion to an integer this is defined for NaN: it gives some float.
+    The bias is the exponent's, 127 or 1023. In that sum ``n + bias`` stands in the lowest bits;
+    they are moved into the place of the exponent. Unlike a conversion to an integer this is defined
+    for NaN: it gives some float.
     """
     element = element_of(shifted)
     if element not in VECTORS:
         return None
-    mantissa, bias = (23, 127) if element.bitwidth == 32 else (52, 1023)
+    mantissa = 23 if element.bitwidth == 32 else 52
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         word = ir.IntType(element.bitwidth)
-        kind = ir.VectorType(word, shifted.lanes) if isinstance(shifted, Vector) else word
-
-        def constant(n: int) -> Any:
-            return ir.Constant(kind, [n] * shifted.lanes if isinstance(shifted, Vector) else n)
-
-        bits = builder.bitcast(arguments[0], kind)
-        exponent = builder.add(builder.shl(bits, constant(mantissa)), constant(bias << mantissa))
-        return builder.bitcast(exponent, _ir_type(shifted))
+        is_vector = isinstance(shifted, Vector)
+        kind = ir.VectorType(word, shifted.lanes) if is_vector else word
+        places = ir.Constant(kind, [mantissa] * shifted.lanes if is_vector else mantissa)
+        bits = builder.shl(builder.bitcast(arguments[0], kind), places)
+        return builder.bitcast(bits, ir_type(shifted))
 
     return shifted(shifted), codegen
+
+
+_KINDS = (*VECTORS.values(), *WIDE.values())
 
 
 def _define_operator(function: Callable[..., Any], instruction: str) -> None:
     """Give vectors one of Python's operators."""
 
     class Template(ConcreteTemplate):
-        cases = [_signature(kind, kind, kind) for kind in VECTORS.values()]  # noqa: RUF012
+        cases = [_signature(kind, kind, kind) for kind in _KINDS]  # noqa: RUF012
 
     def lower(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         return getattr(builder, instruction)(*arguments)
 
     _infer_global(function)(Template)
-    for kind in VECTORS.values():
+    for kind in _KINDS:
         _lower_builtin(function, kind, kind)(lower)
 
 
