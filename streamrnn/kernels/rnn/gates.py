@@ -118,13 +118,65 @@ def cell(z_i: Any, z_f: Any, z_g: Any, z_o: Any, c: Any) -> Any:
     c, h
         Cell state after, hidden value.
     """
-    one = like(z_i, 1.0)
-    e_g = exp2(z_g, -2.0 * LOG2_E)
-    a_f = one + exp2(z_f, -LOG2_E)
-    a_ig = (one + exp2(z_i, -LOG2_E)) * (one + e_g)
+    e_i, e_f, e_g, e_o = exponentials(z_i, z_f, z_g, z_o)
+    return cell_of_exponentials(e_i, e_f, e_g, e_o, c)
+
+
+@kernel
+def exponentials(z_i: Any, z_f: Any, z_g: Any, z_o: Any) -> Any:
+    """Return e_i, e_f, e_g, e_o: what `cell` makes of the pre-activations first."""
+    return (
+        exp2(z_i, -LOG2_E),
+        exp2(z_f, -LOG2_E),
+        exp2(z_g, -2.0 * LOG2_E),
+        exp2(z_o, -LOG2_E),
+    )
+
+
+@kernel
+def cell_of_exponentials(e_i: Any, e_f: Any, e_g: Any, e_o: Any, c: Any) -> Any:
+    """Return c and h after a step, as `cell` does."""
+    one = like(e_i, 1.0)
+    a_f = one + e_f
+    a_ig = (one + e_i) * (one + e_g)
     c = fma(c, a_ig, (one - e_g) * a_f) / (a_ig * a_f)
     e_c = exp2(c, -2.0 * LOG2_E)
-    return c, (one - e_c) / ((one + exp2(z_o, -LOG2_E)) * (one + e_c))
+    return c, (one - e_c) / ((one + e_o) * (one + e_c))
+
+
+@kernel
+def backward_of_exponentials(
+    e_i: Any, e_f: Any, e_g: Any, e_o: Any, c_before: Any, h: Any, d_h: Any, d_c: Any
+) -> Any:
+    """Do one step of a cell backwards.
+
+    Parameters
+    ----------
+    e_i, e_f, e_g, e_o : float or vector
+        The exponentials of the step.
+    c_before, h : float or vector
+        Cell state before the step, hidden value after it.
+    d_h, d_c : float or vector
+        Gradients at the hidden value and, from the step behind, at the cell state.
+
+    Returns
+    -------
+    d_z_i, d_z_f, d_z_g, d_z_o, d_c_before
+        Gradients at the pre-activations and at the cell state before.
+    """
+    one = like(e_i, 1.0)
+    a_i, a_f, a_g, a_o = one + e_i, one + e_f, one + e_g, one + e_o
+    both = one / (a_i * a_f)
+    i, f = both * a_f, both * a_i
+    both = one / (a_g * a_o)
+    g, o = (one - e_g) * (both * a_o), both * a_g
+    tanh_c = h * a_o
+    d_c = fma(d_h * o, one - tanh_c * tanh_c, d_c)
+    d_z_i = d_c * g * (i * (one - i))
+    d_z_f = d_c * c_before * (f * (one - f))
+    d_z_g = d_c * i * (one - g * g)
+    d_z_o = d_h * tanh_c * (o * (one - o))
+    return d_z_i, d_z_f, d_z_g, d_z_o, d_c * f
 
 
 @kernel
