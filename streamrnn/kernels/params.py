@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.core.types import I64, Floats
+from streamrnn.kernels.native import aligned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +99,16 @@ class Params:
 Grads = Params
 
 
+#: Rows of a state are padded to this, a cache line and the widest vector.
+_ALIGNMENT = 64
+
+
+def padded(n: int, dtype: np.dtype[Any]) -> int:
+    """Return how many numbers a row of `n` takes up, padding included."""
+    per_line = _ALIGNMENT // dtype.itemsize
+    return -(-n // per_line) * per_line
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
     """What the cell carries from step to step, for B rows. Kernels write it in place.
@@ -108,9 +119,10 @@ class State:
     Attributes
     ----------
     h, c : tuple of (B, H) arrays, one a layer
-        Hidden vector and cell state.
+        Hidden vector and cell state. Rows are padded, so they do not follow one another.
     arena : 1-D
-        ``h[0], c[0], h[1], c[1], ...`` end to end.
+        ``h[0], c[0], h[1], c[1], ...`` end to end, each (B, H padded); begins at a multiple of 64
+        bytes.
     """
 
     h: tuple[Floats, ...]
@@ -120,11 +132,16 @@ class State:
     def __post_init__(self) -> None:
         """Move the arrays into the arena."""
         given = [a for pair in zip(self.h, self.c, strict=True) for a in pair]
-        arena = np.concatenate([np.ravel(a) for a in given])
+        dtype = given[0].dtype
+        shapes = [(a.shape[0], padded(a.shape[1], dtype)) for a in given]
+        arena = aligned(sum(rows * width for rows, width in shapes), dtype)
         views, at = [], 0
-        for a in given:
-            views.append(arena[at : at + a.size].reshape(a.shape))
-            at += a.size
+        for a, shape in zip(given, shapes, strict=True):
+            size = shape[0] * shape[1]
+            view = arena[at : at + size].reshape(shape)[:, : a.shape[1]]
+            view[...] = a
+            views.append(view)
+            at += size
         object.__setattr__(self, "arena", arena)
         object.__setattr__(self, "h", tuple(views[0::2]))
         object.__setattr__(self, "c", tuple(views[1::2]))

@@ -12,9 +12,9 @@ from typing import Any
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.jit import fma, kernel
-from streamrnn.kernels.rnn.forward import fma4, is_live, load4
+from streamrnn.kernels.rnn.forward import fma4, is_live, layer_at, load4
 from streamrnn.kernels.rnn.gates import cell_backward
-from streamrnn.kernels.rnn.layout import B_AT, N_IN, N_PADDED, N_UNITS, T_AT, W_AT, layer_at
+from streamrnn.kernels.rnn.layout import B_AT, N_IN, N_PADDED, N_UNITS, T_AT, W_AT
 from streamrnn.kernels.rnn.simd import broadcast, lanes, load, store, zeros
 
 #: Steps between two additions to the weight gradients.

@@ -20,13 +20,14 @@ from streamrnn.kernels.params import (
     Params,
     State,
     UpdateResult,
+    padded,
 )
-from streamrnn.kernels.rnn import infer, layout, learn
+from streamrnn.kernels.rnn import forward, infer, layout, learn
 
 #: Every kernel that Python calls.
 ENTRIES = (
     infer.run_entry,
-    layout.turn_entry,
+    forward.turn_entry,
     learn.backward_entry,
     learn.loss_entry,
     learn.square_sum_entry,
@@ -65,23 +66,23 @@ class Network:
         """Bring the packed weights up to date; the turned ones only once they are in use."""
         self.views.write(self.params)
         if self.turned is not None:
-            layout.turn_entry(self.plan, self.arena, self.turned)
+            forward.turn_entry(self.plan, self.arena, self.turned)
 
     def turn(self) -> Floats:
         """Return the turned weights."""
         if self.turned is None:
             self.turned = np.zeros(self.n_turned, self.dtype)
-            layout.turn_entry(self.plan, self.arena, self.turned)
+            forward.turn_entry(self.plan, self.arena, self.turned)
         return self.turned
 
     def work_size(self, n_steps: int) -> int:
         """Return the size of the work space of going back through `n_steps` steps."""
-        v = layout.padded(1, self.dtype)
+        v = padded(1, self.dtype)
         return int(learn.work_size.py_func(self.plan, v, n_steps))  # type: ignore[attr-defined]
 
     def tape_size(self, n_steps: int) -> int:
         """Return the size of one slice's buffer on a tape of `n_steps` steps."""
-        size = layout.layer_at.py_func  # type: ignore[attr-defined]
+        size = forward.layer_at.py_func  # type: ignore[attr-defined]
         return int(size(self.plan, len(self.plan), infer.TAPE_ROWS, n_steps, True))
 
     def room(self, n_steps: int, n_rows: int) -> _Room:
@@ -151,15 +152,7 @@ class CpuBackend:
 
     def step(self, handle: Network, x: Floats, state: State, logits: Floats) -> None:
         """Advance every row by one frame."""
-        try:
-            done = infer.run_entry(
-                handle.plan, handle.arena, x, 1, state.arena, _NO_ENDS, handle.no_mask, logits,
-                handle.no_mask, 0, len(x),
-            )  # fmt: skip
-        except TypeError:
-            done = False
-        if not done:
-            self._checked_step(handle, x, state, logits)
+        self._checked_step(handle, x, state, logits)
 
     def forward(
         self,
@@ -184,10 +177,12 @@ class CpuBackend:
         tape = np.empty((n_slices, handle.tape_size(n_steps) if keep_tape else 0), handle.dtype)
         infer.fill_inputs(x, ends, tape, 0, n_rows if keep_tape else 0)
         if n_rows and n_steps:
+            flat = _flat(state)
             infer.run_entry(
-                handle.plan, handle.arena, x.reshape(-1, params.n_inputs), n_steps, state.arena,
+                handle.plan, handle.arena, x.reshape(-1, params.n_inputs), n_steps, flat,
                 ends, mask, logits.reshape(-1, params.n_classes), tape, 0, n_rows,
             )  # fmt: skip
+            _unflatten(flat, state)
         return logits, _Tape(tape, ends, mask, n_steps, n_rows) if keep_tape else None
 
     def backward(
@@ -207,13 +202,15 @@ class CpuBackend:
         _check_state(params, start)
         packed = np.zeros_like(handle.arena)
         d_x = np.zeros((n_steps, n_rows, params.n_inputs), handle.dtype)
+        flat = _flat(start)
         if n_rows and n_steps:
             learn.backward_entry(
                 handle.plan, handle.turn(), tape.slices.copy(),
                 np.empty(handle.work_size(n_steps), handle.dtype), tape.ends, tape.mask,
-                d_logits.reshape(-1, params.n_classes), start.arena, packed,
+                d_logits.reshape(-1, params.n_classes), flat, packed,
                 d_x.reshape(-1, params.n_inputs), n_steps, 0, n_rows, True, True,
             )  # fmt: skip
+        _unflatten(flat, start)
         grads = params.zeros_like()
         layout.Views(handle.plan, packed, head_by_class=True).read(grads)
         return grads, d_x, start
@@ -237,12 +234,12 @@ class CpuBackend:
         room = handle.room(n_steps, n_rows)
         flat, tape, logits = x.reshape(-1, params.n_inputs), room.tape, room.logits
         handle.packed_grads[:] = 0
-        value = 0.0
+        value, state = 0.0, _flat(batch.state)
         for row in range(0, n_rows if n_steps else 0, infer.TAPE_ROWS):
             behind = min(row + infer.TAPE_ROWS, n_rows)
             infer.fill_inputs(x, ends, tape, row, behind)
             infer.run_entry(
-                handle.plan, handle.arena, flat, n_steps, batch.state.arena, ends, mask, logits,
+                handle.plan, handle.arena, flat, n_steps, state, ends, mask, logits,
                 tape, row, behind,
             )  # fmt: skip
             value += learn.loss_entry(
@@ -254,6 +251,7 @@ class CpuBackend:
                 handle.plan, handle.turn(), tape, room.work, ends, mask, logits, room.d_state,
                 handle.packed_grads, handle.no_mask, n_steps, row, behind, True, False,
             )  # fmt: skip
+        _unflatten(state, batch.state)
         handle.grad_views.read(handle.grads)
         norm = adam_update(params, handle.grads, adam, opt)
         if math.isfinite(norm):
@@ -266,10 +264,12 @@ class CpuBackend:
         _check_state(params, state)
         x = jit.as_argument("x", x, handle.dtype, (n_rows, params.n_inputs))
         jit.check_output("logits", logits, handle.dtype, (n_rows, params.n_classes))
+        flat = _flat(state)
         infer.run_entry(
-            handle.plan, handle.arena, x, 1, state.arena, _NO_ENDS, handle.no_mask, logits,
+            handle.plan, handle.arena, x, 1, flat, _NO_ENDS, handle.no_mask, logits,
             handle.no_mask, 0, n_rows,
         )  # fmt: skip
+        _unflatten(flat, state)
 
 
 @cache
@@ -280,7 +280,7 @@ def _compile(dtype: np.dtype[Any], training: bool) -> None:
     jit.specialise(infer.run_entry, (plan, a1, a2, n, a1, ends, a2, a2, a2, n, n))
     if not training:
         return
-    jit.specialise(layout.turn_entry, (plan, a1, a1))
+    jit.specialise(forward.turn_entry, (plan, a1, a1))
     jit.specialise(
         learn.backward_entry,
         (plan, a1, a2, a1, ends, a2, a2, a1, a1, a2, n, n, n, flag, flag),
@@ -311,6 +311,19 @@ def adam_update(params: Params, grads: Grads, adam: AdamSpec, opt: OptState) -> 
             scale, adam.beta1, adam.beta2, rate, root, adam.eps, shrink,
         )  # fmt: skip
     return norm
+
+
+def _flat(state: State) -> Floats:
+    """Return a state's arrays end to end, without padding."""
+    return np.concatenate([a.ravel() for pair in zip(state.h, state.c, strict=True) for a in pair])
+
+
+def _unflatten(flat: Floats, state: State) -> None:
+    at = 0
+    for pair in zip(state.h, state.c, strict=True):
+        for a in pair:
+            a[...] = flat[at : at + a.size].reshape(a.shape)
+            at += a.size
 
 
 def _check_state(params: Params, state: State) -> None:

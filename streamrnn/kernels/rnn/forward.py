@@ -16,6 +16,7 @@ from streamrnn.kernels.rnn.layout import (
     N_IN,
     N_PADDED,
     N_UNITS,
+    T_AT,
     W_AT,
 )
 from streamrnn.kernels.rnn.simd import broadcast, lanes, load, store, zeros
@@ -225,3 +226,47 @@ def head_forward(
                 s0 = fma(load(arena, w_at), broadcast(h, k), s0)
                 w_at += v
             store(out, at + r * n_padded + block * v, s0)
+
+
+@kernel
+def turn_entry(plan: I64, arena: Floats, turned: Floats) -> None:
+    """Write every layer's and the head's weights, turned, into `turned`."""
+    v = lanes(arena)
+    last = plan.shape[0] - 1
+    for n in range(last):
+        n_in, n_units, n_padded = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_PADDED]
+        n_k, g = n_in + n_units, 4 * n_padded
+        hidden_at = plan[n, T_AT]
+        inputs_at = hidden_at + n_padded * g
+        for block in range(n_padded // v):
+            for k in range(n_k):
+                unit = k if k < n_in else k - n_in
+                to = inputs_at if k < n_in else hidden_at
+                to += ((unit // v) * g + block * 4 * v) * v + unit % v
+                at = plan[n, W_AT] + (block * n_k + k) * 4 * v
+                for j in range(4 * v):
+                    turned[to + j * v] = arena[at + j]
+    n_padded = plan[last - 1, N_PADDED]
+    for unit in range(plan[last, N_UNITS]):
+        at = plan[last, W_AT] + (unit // v) * plan[last, N_IN] * v + unit % v
+        for k in range(plan[last, N_IN]):
+            turned[plan[last, T_AT] + unit * n_padded + k] = arena[at + k * v]
+
+
+@kernel
+def layer_at(plan: I64, n: int, n_rows: int, room: int, keep: bool) -> int:
+    """Return where layer `n` begins in the buffer of a slice of R rows with room for T steps.
+
+    A layer holds h [T + 1][R][H padded], then c of the same form (the start state comes first),
+    then, if `keep`, the gates [T][R][block][gate][V]. Behind the last layer stand, if `keep`, the
+    inputs [T][R][I]; so ``n = L`` gives where these begin, ``n = L + 1`` the size of the buffer.
+    """
+    at = 0
+    for below in range(min(n, plan.shape[0] - 1)):
+        per_step = n_rows * plan[below, N_PADDED]
+        at += (room + 1) * per_step * 2
+        if keep:
+            at += room * per_step * 4
+    if keep and n >= plan.shape[0]:
+        at += room * n_rows * plan[0, N_IN]
+    return int(at)

@@ -6,8 +6,8 @@ import numpy as np
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.jit import kernel
-from streamrnn.kernels.rnn.forward import head_forward, is_live, layer_forward
-from streamrnn.kernels.rnn.layout import N_IN, N_PADDED, N_UNITS, layer_at
+from streamrnn.kernels.rnn.forward import head_forward, is_live, layer_at, layer_forward
+from streamrnn.kernels.rnn.layout import N_IN, N_PADDED, N_UNITS
 
 #: Rows that share the buffers, and so the cache; a tape's slices are made for `TAPE_ROWS`.
 SLICE_ROWS = 16

@@ -1,15 +1,22 @@
-"""Where everything lies: the packed weights of a network, and the buffers of a slice of rows.
+"""Where everything lies: the packed weights of a network, and what kernels know of it.
 
 A network's weights are one 1-D *arena*. Units stand in blocks of V, the lanes of a vector, and the
 four gates of a block lie together, so that the kernels read weights as one linear stream::
 
+    zeros:  [gate][V]
     layer:  weights [block][k][gate][V], k over inputs, then hidden units;  bias [block][gate][V]
     head:   weights [block][k][V], k over hidden units;                     bias [block][V]
 
-Places behind the last unit hold 0 and stay 0: a cell with no weights gives h = 0, c = 0 and no
-gradient. Gradients lie like the weights, except the head's: [class][H padded].
+Units are padded to 64 bytes on every machine. Places behind the last unit hold 0 and stay 0: a cell
+with no weights gives h = 0, c = 0 and no gradient. Gradients lie like the weights, except the
+head's: [class][H padded].
 
-`plan` is an int64 (L + 1, 6) array: a row a layer, and one for the head, of the columns below.
+`plan` is an int64 (L + 1, 6) array: a row a layer, and one for the head, of the columns below. It
+stands in the *header*, an int64 array that begins with the slots below and tells a kernel all it
+must know.
+
+Weights may lie in a second place as bfloat16 pairs (`pack_pairs`), in the same order with half as
+many k, rounded up for the inputs and for the hidden units. Head and biases stay floats.
 
 The second arena, `turned`, is for going backwards; it is made anew from the weights::
 
@@ -19,32 +26,29 @@ The second arena, `turned`, is for going backwards; it is made anew from the wei
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 
 from streamrnn.core.types import I64, Floats
-from streamrnn.kernels.jit import kernel
-from streamrnn.kernels.params import Params
+from streamrnn.kernels.params import Params, padded
 from streamrnn.kernels.rnn.machine import VECTOR_BYTES
-from streamrnn.kernels.rnn.simd import lanes
 
+#: Slots of a header: the number of layers; addresses of the layers' weights and of the arena;
+#: whether those weights are bfloat16 pairs; address of a stream's scratch; whether the next step
+#: goes through the blocks of units backwards; whether the scratch holds the next hidden sums.
+N_LAYERS, WEIGHTS, ARENA, IS_PAIRS, SCRATCH, BACKWARDS, AHEAD = range(7)
+#: Where in a header the plan begins, and the length of its rows.
+PLAN_AT, N_COLUMNS = 8, 6
 #: Columns of `plan`: inputs, units (of the head: classes), units padded, and where in the arenas
 #: the weights, the bias and the turned weights begin.
-N_IN, N_UNITS, N_PADDED, W_AT, B_AT, T_AT = range(6)
-
-
-def padded(n: int, dtype: np.dtype[Any]) -> int:
-    """Return `n` rounded up to whole vectors."""
-    v = VECTOR_BYTES // dtype.itemsize
-    return -(-n // v) * v
+N_IN, N_UNITS, N_PADDED, W_AT, B_AT, T_AT = range(N_COLUMNS)
 
 
 def make_plan(params: Params) -> tuple[I64, int, int]:
     """Return the plan of a network, and the sizes of the two arenas."""
     dtype = params.dtype
-    plan = np.zeros((len(params.layers) + 1, 6), np.int64)
-    at = turned_at = 0
+    plan = np.zeros((len(params.layers) + 1, N_COLUMNS), np.int64)
+    at, turned_at = 4 * VECTOR_BYTES // dtype.itemsize, 0
     n_in = params.n_inputs
     for row, n_units in zip(plan, params.hidden_sizes, strict=False):
         n_padded = padded(n_units, dtype)
@@ -58,6 +62,76 @@ def make_plan(params: Params) -> tuple[I64, int, int]:
     bias_at = at + max(c_padded * n_in, n_classes * n_padded)
     plan[-1] = n_in, n_classes, c_padded, at, bias_at, turned_at
     return plan, bias_at + c_padded, turned_at + n_classes * n_padded
+
+
+def make_header(plan: I64, weights: int, arena: int, *, is_pairs: bool = False) -> I64:
+    """Return the header of a network.
+
+    Parameters
+    ----------
+    plan : int64 (L + 1, 6)
+    weights, arena : int
+        Addresses of what the layers' weights are read from, and of the arena.
+    is_pairs : bool
+        `weights` are bfloat16 pairs.
+    """
+    header = np.zeros(PLAN_AT + plan.size, np.int64)
+    header[[N_LAYERS, WEIGHTS, ARENA, IS_PAIRS]] = len(plan) - 1, weights, arena, is_pairs
+    header[PLAN_AT:] = plan.reshape(-1)
+    return header
+
+
+def n_pairs(n: int) -> int:
+    """Return how many pairs hold n weights."""
+    return (n + 1) // 2
+
+
+def plan_pairs(plan: I64) -> tuple[I64, int]:
+    """Return the plan of a network whose weights are pairs, and their number."""
+    paired, at = plan.copy(), 0
+    for row in paired[:-1]:
+        row[W_AT] = at
+        at += (n_pairs(int(row[N_IN])) + n_pairs(int(row[N_UNITS]))) * 4 * int(row[N_PADDED])
+    return paired, at
+
+
+def pack_pairs(plan: I64, arena: Floats, paired: I64, words: npt.NDArray[np.uint32]) -> None:
+    """Write the layers' weights as bfloat16 pairs.
+
+    The weight of an even k is rounded to the nearest bfloat16. That of the next k is the upper half
+    of a word that is read as one float, lower half and all: it is the bfloat16 for which the whole
+    word comes nearest, so it is off by as little, half a unit in the eighth place.
+
+    Parameters
+    ----------
+    plan, arena
+        The weights.
+    paired, words
+        Where they go (see `plan_pairs`); `words` is overwritten.
+    """
+    v = VECTOR_BYTES // arena.itemsize
+    for row, to in zip(plan[:-1].tolist(), paired[:-1].tolist(), strict=True):
+        n_in, n_units, n_padded, w_at, b_at, _ = row
+        blocks = n_padded // v
+        weights = arena[w_at:b_at].reshape(blocks, n_in + n_units, 4 * v)
+        out_at, out_n = to[W_AT], n_pairs(n_in) + n_pairs(n_units)
+        out = words[out_at : out_at + out_n * 4 * n_padded].reshape(blocks, out_n, 4 * v)
+        out[:, : n_pairs(n_in)] = _pairs(weights[:, :n_in])
+        out[:, n_pairs(n_in) :] = _pairs(weights[:, n_in:])
+
+
+def _pairs(weights: Floats) -> npt.NDArray[np.uint32]:
+    """Return (blocks, k, 4 V) weights as (blocks, pairs, 4 V) words."""
+    n = weights.shape[1]
+    single = np.zeros((weights.shape[0], 2 * n_pairs(n), weights.shape[2]), np.float32)
+    single[:, :n] = weights
+    even, odd = (np.ascontiguousarray(single[:, k::2]).view(np.uint32) for k in (0, 1))
+    one, low = np.uint32(1), np.uint32(0xFFFF)
+    tail = (even + np.uint32(0x7FFF) + ((even >> np.uint32(16)) & one)) >> np.uint32(16)
+    # Of the words with this tail, those around the weight lie 2**16 apart: add half, cut off.
+    head = (odd - tail + np.uint32(0x8000)) & ~low
+    head = np.where(odd & np.uint32(0x7FFFFFFF) < np.uint32(0x8000), odd & ~low, head)
+    return np.asarray(head | tail, np.uint32)
 
 
 class Views:
@@ -140,47 +214,3 @@ def _gather(packed: Floats, rows: Floats) -> None:
     rest = by_gate[:, whole * v :]
     if rest.shape[1]:
         rest[:] = packed[whole, :, :, : rest.shape[1]].transpose(1, 2, 0)
-
-
-@kernel
-def turn_entry(plan: I64, arena: Floats, turned: Floats) -> None:
-    """Write every layer's and the head's weights, turned, into `turned`."""
-    v = lanes(arena)
-    last = plan.shape[0] - 1
-    for n in range(last):
-        n_in, n_units, n_padded = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_PADDED]
-        n_k, g = n_in + n_units, 4 * n_padded
-        hidden_at = plan[n, T_AT]
-        inputs_at = hidden_at + n_padded * g
-        for block in range(n_padded // v):
-            for k in range(n_k):
-                unit = k if k < n_in else k - n_in
-                to = inputs_at if k < n_in else hidden_at
-                to += ((unit // v) * g + block * 4 * v) * v + unit % v
-                at = plan[n, W_AT] + (block * n_k + k) * 4 * v
-                for j in range(4 * v):
-                    turned[to + j * v] = arena[at + j]
-    n_padded = plan[last - 1, N_PADDED]
-    for unit in range(plan[last, N_UNITS]):
-        at = plan[last, W_AT] + (unit // v) * plan[last, N_IN] * v + unit % v
-        for k in range(plan[last, N_IN]):
-            turned[plan[last, T_AT] + unit * n_padded + k] = arena[at + k * v]
-
-
-@kernel
-def layer_at(plan: I64, n: int, n_rows: int, room: int, keep: bool) -> int:
-    """Return where layer `n` begins in the buffer of a slice of R rows with room for T steps.
-
-    A layer holds h [T + 1][R][H padded], then c of the same form (the start state comes first),
-    then, if `keep`, the gates [T][R][block][gate][V]. Behind the last layer stand, if `keep`, the
-    inputs [T][R][I]; so ``n = L`` gives where these begin, ``n = L + 1`` the size of the buffer.
-    """
-    at = 0
-    for below in range(min(n, plan.shape[0] - 1)):
-        per_step = n_rows * plan[below, N_PADDED]
-        at += (room + 1) * per_step * 2
-        if keep:
-            at += room * per_step * 4
-    if keep and n >= plan.shape[0]:
-        at += room * n_rows * plan[0, N_IN]
-    return int(at)

@@ -9,9 +9,9 @@ import numpy as np
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.jit import kernel
 from streamrnn.kernels.rnn.backward import head_backward, layer_backward
-from streamrnn.kernels.rnn.forward import is_live
+from streamrnn.kernels.rnn.forward import is_live, layer_at
 from streamrnn.kernels.rnn.infer import TAPE_ROWS, head_scratch
-from streamrnn.kernels.rnn.layout import N_IN, N_PADDED, N_UNITS, layer_at
+from streamrnn.kernels.rnn.layout import N_IN, N_PADDED, N_UNITS
 from streamrnn.kernels.rnn.simd import lanes
 
 
