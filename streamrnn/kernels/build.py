@@ -7,18 +7,29 @@ streams; and what a unit compiles to depends on nothing else that happened in th
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO
 
+from streamrnn.core.errors import BackendUnavailable
 from streamrnn.kernels.native import Part
 
+_LOG = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]
+#: Variables of Numba that a compiler process heeds: see `native.processor`.
+_TARGET = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+#: Where the end of a traceback says what was raised.
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
+_MAX_CHARACTERS = 300
 
 
 def build(parts: Sequence[Part]) -> dict[Part, bytes]:
@@ -26,11 +37,13 @@ def build(parts: Sequence[Part]) -> dict[Part, bytes]:
 
     Raises
     ------
-    RuntimeError
-        The compiler failed; the message holds what it said.
+    BackendUnavailable
+        The compiler failed; the message holds the end of what it said.
     """
     if not sys.executable:
-        raise RuntimeError("cannot compile the kernels: this Python does not know its own path")
+        raise BackendUnavailable(
+            "cannot compile the kernels: this Python does not know its own path"
+        )
     n_workers = min(len(parts), len(os.sched_getaffinity(0)) if _HAS_AFFINITY else 1)
     todo: SimpleQueue[Part] = SimpleQueue()
     for part in parts:
@@ -45,31 +58,37 @@ _HAS_AFFINITY = hasattr(os, "sched_getaffinity")
 
 def _work(todo: SimpleQueue[Part]) -> Iterator[tuple[Part, bytes]]:
     """Feed one compiler process until there is nothing left to do."""
-    path = [str(_ROOT), *filter(os.path.isabs, sys.path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "streamrnn.kernels.compile"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-    ) as process:
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise RuntimeError("the compiler has no pipes")
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "streamrnn.kernels.compile"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env=_environment(),
+            cwd=Path(__file__).parent,  # Numba would read a file of options in the user's folder
+        ) as process,
+    ):
+        if process.stdin is None or process.stdout is None:
+            raise BackendUnavailable("cannot compile the kernels: the compiler has no pipes")
         while True:
             try:
                 part = todo.get_nowait()
             except Empty:
                 break
-            try:
-                code = _ask(part, process.stdin, process.stdout)
-            except OSError:
-                code = b""
+            code = _ask(part, process.stdin, process.stdout)
             if not code:
-                said = process.stderr.read().decode(errors="replace").strip()
-                raise RuntimeError(f"cannot compile the kernels of {part.name}:\n{said}")
+                process.wait()
+                said.seek(0)
+                raise _failure(part, said.read().decode(errors="replace"), process.returncode)
             yield part, code
-        process.stdin.close()
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables of a compiler process; Numba's own could make it make something else."""
+    path = [str(_ROOT), *filter(os.path.isabs, sys.path)]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_") or k in _TARGET}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _ask(part: Part, to_compiler: IO[bytes], from_compiler: IO[bytes]) -> bytes:
@@ -82,7 +101,24 @@ def _ask(part: Part, to_compiler: IO[bytes], from_compiler: IO[bytes]) -> bytes:
         "generic": unit.generic,
         "dtype": part.dtype,
     }
-    to_compiler.write(json.dumps(job).encode() + b"\n")
-    to_compiler.flush()
+    try:
+        to_compiler.write(json.dumps(job).encode() + b"\n")
+        to_compiler.flush()
+    except BrokenPipeError:
+        with suppress(BrokenPipeError):
+            to_compiler.close()
+        return b""
     head = from_compiler.read(8)
     return from_compiler.read(int.from_bytes(head, "little")) if len(head) == 8 else b""
+
+
+def _failure(part: Part, said: str, code: int) -> BackendUnavailable:
+    """Return an error of one line: the end of what the compiler said; the log gets all of it."""
+    _LOG.debug("the compiler said:\n%s", said)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    raised = [n for n, line in enumerate(lines) if _RAISED.match(line)]
+    why = " ".join(lines[raised[-1] :] if raised else lines[-1:])
+    if len(why) > _MAX_CHARACTERS:
+        why = f"{why[:_MAX_CHARACTERS]} ..."
+    why = why or f"the compiler ended with exit code {code}"
+    return BackendUnavailable(f"cannot compile the kernels of {part.name}: {why}")

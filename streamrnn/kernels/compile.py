@@ -142,7 +142,11 @@ def _entry(part: Part, name: str, dispatcher: Any, context: Any, unit: Any) -> N
     c_result = ir.VoidType() if result == types.void else context.get_value_type(result)
     outer = ir.Function(module, ir.FunctionType(c_result, c_kinds), part.symbol(name))
     builder = ir.IRBuilder(outer.append_basic_block("entry"))
-    _, value = call.call_function(builder, inner, result, kinds, outer.args)
+    status, value = call.call_function(builder, inner, result, kinds, outer.args)
+    # Nobody would hear of an exception: where the optimiser cannot prove that there is none, what
+    # stays is a call that `_check` does not allow.
+    with builder.if_then(status.is_error, likely=False):
+        builder.call(ir.Function(module, ir.FunctionType(ir.VoidType(), []), "raise"), [])
     if result == types.void:
         builder.ret_void()
     else:

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 import numpy.typing as npt
@@ -143,9 +145,9 @@ def part_of(unit: Unit, dtype: npt.DTypeLike | None = None) -> Part:
     return Part(unit, "" if dtype is None else np.dtype(dtype).str[1:])
 
 
-#: What `prepare` calls before it compiles: how many units it will.
-Progress = Callable[[int], None]
-_progress: list[Progress] = []
+#: Gets how many units will be compiled; what it returns is entered while they are.
+Progress = Callable[[int], AbstractContextManager[object]]
+_progress: list[Progress] = [nullcontext]
 
 
 def on_compile(progress: Progress) -> None:
@@ -157,36 +159,43 @@ def prepare(parts: Sequence[Part]) -> int:
     """Compile those of the units that were never compiled here, side by side; return how many."""
     missing = [part for part in dict.fromkeys(parts) if _stored(part) is None]
     if missing:
-        for progress in _progress:
-            progress(len(missing))
         from streamrnn.kernels.build import build
 
-        for part, code in build(missing).items():
-            _fresh[part] = code
+        with _progress[0](len(missing)):
+            made = build(missing)
+        for part, code in made.items():
+            _codes[part] = code
             store.write(part.name, digest(part), code)
+        _compiled.update(made)
     return len(missing)
+
+
+def is_ready(part: Part) -> bool:
+    """Return whether a unit need not be compiled any more."""
+    return _stored(part) is not None
 
 
 def n_compiled() -> int:
     """Return how many units this process had compiled; a live run must not add to it."""
-    return len(_fresh)
+    return len(_compiled)
 
 
-#: Code that was compiled by this process; it works without a cache too.
-_fresh: dict[Part, bytes] = {}
+#: Code that was found or compiled by this process; what was compiled works without a cache too.
+_codes: dict[Part, bytes] = {}
+_compiled: set[Part] = set()
 
 
 @cache
 def _load(part: Part) -> Library:
     prepare([part])
-    code = _stored(part)
-    if code is None:
-        raise RuntimeError(f"the code of {part.name} was compiled, and is gone")
-    return Library(part, code)
+    return Library(part, _codes[part])
 
 
 def _stored(part: Part) -> bytes | None:
-    return _fresh.get(part) or store.read(part.name, digest(part))
+    code = _codes.get(part) or store.read(part.name, digest(part))
+    if code is not None:
+        _codes[part] = code
+    return code
 
 
 @cache
@@ -194,28 +203,39 @@ def digest(part: Part) -> str:
     """Return what the object code of a unit depends on, as 16 hexadecimal digits."""
     total = hashlib.sha256(repr((part.name, sorted(part.unit.entries.items()))).encode())
     for pattern in (*_EVERYWHERE, *part.unit.sources):
-        for path in sorted(_ROOT.glob(pattern)):
-            total.update(_source(path))
+        total.update(_sources(pattern))
     total.update(repr(target()).encode())
     return total.hexdigest()[:16]
 
 
 @cache
-def _source(path: Path) -> bytes:
-    return hashlib.sha256(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes()).digest()
+def _sources(pattern: str) -> bytes:
+    """Return a digest of the names and contents of the files that match a pattern."""
+    total = hashlib.sha256()
+    for path in sorted(_ROOT.glob(pattern)):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(_ROOT).as_posix()} {content}\n".encode())
+    return total.digest()
 
 
 @cache
 def target() -> tuple[str, ...]:
     """Return what a compiled unit depends on besides its sources."""
-    version = importlib.metadata.version
     return (
         f"python {sys.version_info.major}.{sys.version_info.minor}",
-        f"numba {version('numba')}",
-        f"llvmlite {version('llvmlite')}",
+        f"numba {_numba_version()}",
+        f"llvmlite {llvmlite.__version__}",
         llvm.get_process_triple(),
         *processor(),
     )
+
+
+def _numba_version() -> str:
+    """Return a digest of what the installed Numba says its version is, without importing it."""
+    spec = find_spec("numba")
+    if spec is None or spec.origin is None:
+        return "none"
+    return hashlib.sha256(Path(spec.origin).with_name("_version.py").read_bytes()).hexdigest()
 
 
 def processor() -> tuple[str, str]:
