@@ -110,18 +110,20 @@ class Smoother:
     ----------
     value : float64 (C,)
         The mean after the newest frame; overwritten by the next.
-    is_first : bool
-        No frame was seen.
+    slots : int64
+        What a kernel knows the smoother by.
     """
 
     def __init__(self, n_classes: int, gain: float) -> None:
-        self.gain = gain
         self.value: F64 = np.zeros(n_classes, np.float64)
-        self.is_first = True
+        self._gain = np.array([gain], np.float64)
+        self.slots: I64 = np.zeros(at.N_SMOOTHER_SLOTS, np.int64)
+        self.slots[at.GAIN] = native.address(self._gain)
+        self.slots[at.SMOOTHED] = native.address(self.value)
 
     def reset(self) -> None:
         """Forget all frames."""
-        self.is_first = True
+        self.slots[at.N_SMOOTHED] = 0
 
     def push(self, probabilities: F32) -> F64:
         """Return the mean after each of the next frames.
@@ -133,11 +135,8 @@ class Smoother:
         n = len(self.value)
         p = as_argument("probabilities", probabilities, np.float32, (None, n))
         out = np.empty((len(p), n), np.float64)
-        native.load(FRAME).smooth_rows(
-            native.address(p), len(p), n, self.gain, self.is_first,
-            native.address(self.value), native.address(out),
-        )  # fmt: skip
-        self.is_first = self.is_first and not len(p)
+        address = native.address
+        native.load(FRAME).smooth_rows(address(self.slots), address(p), len(p), n, address(out))
         return out
 
 

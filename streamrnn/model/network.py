@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import numpy as np
+
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.backend import Backend
+from streamrnn.kernels.live.pusher import Row
 from streamrnn.kernels.params import Params, State
 
 
@@ -19,7 +24,18 @@ class Network:
 
     def __init__(self, params: Params, backend: Backend) -> None:
         self.backend = backend
+        self._dtype = params.dtype
         self._handle = backend.upload(params)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floating dtype of weights, features and logits."""
+        return self._dtype
+
+    def row(self) -> Row | None:
+        """Return one fresh stream for compiled code; None where the backend has no such thing."""
+        make = getattr(self.backend, "row", None)
+        return None if make is None else cast(Row | None, make(self._handle))
 
     def new_state(self, n_rows: int = 1) -> State:
         """Return a fresh state for `n_rows` streams."""

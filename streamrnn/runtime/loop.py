@@ -125,6 +125,7 @@ class _Run:
                 self.give(records)
                 if timer:
                     timer.lap("sink", mark)
+        self._pipeline.ahead()
 
     def give(self, records: Sequence[Record]) -> None:
         for record in records:

@@ -10,22 +10,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from streamrnn.core.records import GapRecord, Record
+from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.types import F32, I64, End, Frames, Gap, Item, StreamInfo
 from streamrnn.decision.machine import DecisionMachine
-from streamrnn.features.chain import FeatureChain
 from streamrnn.kernels.backend import Backend
-from streamrnn.kernels.pointwise import softmax_rows
+from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
 from streamrnn.model.network import Network
 from streamrnn.runtime import gaps
 from streamrnn.runtime.bundle import Bundle
+from streamrnn.runtime.engine import Engine, open_engine
 from streamrnn.runtime.latency import StageTimer
 
 #: Longest block that goes through the network at once; bounds the memory, changes no result.
 BLOCK_FRAMES = 65_536
-
-#: A sample from here up (and NaN) is damage, not a reading: its frame counts as missing.
-LARGEST_SAMPLE = np.float32(1e18)
 
 #: Called with the probabilities (N, C), seq (N,) and t_us (N,) of each block.
 Observer = Callable[[F32, I64, I64], None]
@@ -39,7 +36,7 @@ class Pipeline:
     bundle : Bundle
     backend : Backend
     timer : StageTimer, optional
-        Gets the time of each stage; None costs nothing.
+        Gets the time of the stages ``inference`` and ``decision``; None costs nothing.
     observer : callable, optional
         Sees every block's probabilities, filled frames included.
 
@@ -62,18 +59,22 @@ class Pipeline:
         self.bundle = bundle
         self.timer = timer
         self.observer = observer
-        self.probabilities: F32 = np.zeros(len(bundle.labels), np.float32)
         self.n_frames = self.n_filled = self.n_missing = self.n_invalid = self.n_resets = 0
         self._network = Network(bundle.params, backend)
-        self._features = FeatureChain.from_document(bundle.features.to_document())
         self._decision = DecisionMachine(bundle.decision, bundle.labels, bundle.rate_hz)
-        self._state = self._network.new_state(1)
-        self._dtype = bundle.params.dtype
+        self._engine: Engine | None = None
         self._info: StreamInfo | None = None
-        self._columns: I64 | None = None
-        self._last: Frames | None = None
-        self._next_seq = -1
+        self._columns: I64 = np.zeros(0, np.int64)
+        self._last_seq: int | None = None
+        self._last_t_us = 0
         self._pending: Gap | None = None
+
+    @property
+    def probabilities(self) -> F32:
+        """See the class."""
+        if self._engine is None:
+            return np.zeros(len(self.bundle.labels), np.float32)
+        return self._engine.probabilities
 
     def twin(self) -> Pipeline:
         """Return a fresh pipeline that shares this one's weights, untimed and unobserved."""
@@ -93,14 +94,15 @@ class Pipeline:
         if old and (old.channels, old.rate_hz) == (info.channels, info.rate_hz):
             return
         self.bundle.check_stream(info)
-        columns = self.bundle.column_indices(info)
-        same = np.array_equal(columns, np.arange(info.n_channels))
-        self._columns = None if same else columns
-        if self._last is not None:
+        self._columns = self.bundle.column_indices(info)
+        self._engine = open_engine(
+            self.bundle, self._network, self._decision, self._columns, info.n_channels
+        )
+        if self._last_seq is not None:
             self._pending = gaps.merge(self._pending, Gap("reboot", restart=True))
         self._info = info
 
-    def push(self, item: Item) -> list[Record]:
+    def push(self, item: Item) -> Sequence[Record]:
         """Take the next item of the stream and return what follows from it, in order."""
         if isinstance(item, Frames):
             return self._push_frames(item)
@@ -108,37 +110,66 @@ class Pipeline:
             self.start(item)
         elif isinstance(item, Gap):
             self._pending = gaps.merge(self._pending, item)
-        elif isinstance(item, End) and item.next_seq is not None and self._last is not None:
-            self.n_missing += max(0, item.next_seq - int(self._last.seq[0]) - 1)
+        elif isinstance(item, End) and item.next_seq is not None and self._last_seq is not None:
+            self.n_missing += max(0, item.next_seq - self._last_seq - 1)
         return []
 
     def finish(self) -> list[Record]:
         """Close what is open at the end of the stream."""
         return list(self._decision.finish())
 
-    def _push_frames(self, frames: Frames) -> list[Record]:
-        if self._info is None:
+    def ahead(self) -> None:
+        """Use the time until the next frame; call it when the records are out."""
+        if self._engine is not None:
+            self._engine.ahead()
+
+    def _push_frames(self, frames: Frames) -> Sequence[Record]:
+        engine = self._engine
+        if engine is None:
             raise ValueError("frames before the stream's layout: call start() first")
+        if len(frames) == 1 and self._pending is None:
+            seq = frames.seq.item()
+            if self._last_seq is not None and seq == self._last_seq + 1:
+                return self._push_next(engine, frames, seq)
+        return self._push_block(engine, frames)
+
+    def _push_next(self, engine: Engine, frames: Frames, seq: int) -> Sequence[Record]:
+        """Take the frame that follows the last one: what nearly every live frame is."""
+        timer = self.timer
+        mark = timer.start() if timer else 0
+        if engine.push(frames.x) < 0:
+            self.n_invalid += 1
+            return []
+        if timer:
+            mark = timer.lap("inference", mark)
+        self._last_seq, self._last_t_us = seq, frames.t_us.item()
+        self.n_frames += 1
+        if self.observer is not None:
+            self.observer(engine.probabilities[None].copy(), frames.seq, frames.t_us)
+        events: list[Event] = []
+        self._decision.decide(engine.smoothed.tolist(), seq, self._last_t_us, events)
+        if timer:
+            timer.lap("decision", mark)
+        return events
+
+    def _push_block(self, engine: Engine, frames: Frames) -> Sequence[Record]:
+        """Take any frames: many, the first, behind a gap, or damaged."""
         frames = self._picked(frames)
         records: list[Record] = []
         if len(frames) == 0:
             return records
         for first, behind in gaps.stretches(frames.seq):
-            n = behind - first
-            part = frames if n == len(frames) else frames[first:behind]
-            if self._pending is not None or part.seq[0] != self._next_seq:
-                records += self._bridge(part)
-            records += self._run(part)
-            self.n_frames += n
-            self._last = part if n == 1 else part[-1:]
-            self._next_seq = int(self._last.seq[0]) + 1
+            part = frames[first:behind]
+            if self._pending is not None or part.seq[0] - 1 != self._last_seq:
+                records += self._bridge(engine, part)
+            records += self._run(engine, part)
+            self.n_frames += behind - first
+            self._last_seq, self._last_t_us = int(part.seq[-1]), int(part.t_us[-1])
         return records
 
     def _picked(self, frames: Frames) -> Frames:
         """Return the model's columns of the frames that are plausible in all of them."""
-        x = frames.x
-        if self._columns is not None:
-            x = np.ascontiguousarray(x[:, self._columns])
+        x = np.ascontiguousarray(frames.x[:, self._columns])
         plausible = np.abs(x) < LARGEST_SAMPLE  # False for NaN, which would stay in the state
         if plausible.all():
             return Frames(x, frames.seq, frames.t_us)
@@ -146,13 +177,13 @@ class Pipeline:
         self.n_invalid += len(x) - int(good.sum())
         return Frames(x[good], frames.seq[good], frames.t_us[good])
 
-    def _bridge(self, part: Frames) -> Sequence[Record]:
+    def _bridge(self, engine: Engine, part: Frames) -> Sequence[Record]:
         """Apply the gap rule between the last frame and the first of `part`."""
-        last, pending = self._last, self._pending
+        last_seq, pending = self._last_seq, self._pending
         self._pending = None
-        if last is None:
+        if last_seq is None:
             return []
-        n_missing = int(part.seq[0]) - int(last.seq[0]) - 1
+        n_missing = int(part.seq[0]) - last_seq - 1
         reason = "lost" if pending is None else pending.reason
         restart = pending is not None and pending.restart
         if n_missing < 0 and not restart:
@@ -164,42 +195,36 @@ class Pipeline:
             records: list[Record] = [GapRecord(reason, **at, n_missing=n_missing, action="filled")]
             if n_missing:
                 self.n_filled += n_missing
-                records += self._run(gaps.fill(last, part[:1]))
+                last = Frames(
+                    engine.newest[None].copy(),
+                    np.array([last_seq], np.int64),
+                    np.array([self._last_t_us], np.int64),
+                )
+                records += self._run(engine, gaps.fill(last, part[:1]))
             return records
         records = list(self._decision.reset(None if restart else int(part.t_us[0])))
-        self._features.reset()
-        self._state = self._network.new_state(1)
+        engine.reset()
         self.n_resets += 1
         missing = None if restart else n_missing
         records.append(GapRecord(reason, **at, n_missing=missing, action="reset"))
         return records
 
-    def _run(self, frames: Frames) -> Sequence[Record]:
+    def _run(self, engine: Engine, frames: Frames) -> Sequence[Record]:
         """Decide on consecutive frames that follow the last ones."""
         if len(frames) > BLOCK_FRAMES:
             starts = range(0, len(frames), BLOCK_FRAMES)
-            return [r for n in starts for r in self._run(frames[n : n + BLOCK_FRAMES])]
+            return [r for n in starts for r in self._run(engine, frames[n : n + BLOCK_FRAMES])]
         timer = self.timer
         mark = timer.start() if timer else 0
-        features = self._features.push(frames.x)
-        mark = timer.lap("features", mark) if timer else 0
-        probabilities = self._logits(features)
-        softmax_rows(probabilities, probabilities)
-        self.probabilities = probabilities[-1]
-        mark = timer.lap("network", mark) if timer else 0
+        probabilities, smoothed = engine.run(frames.x)
+        if timer:
+            mark = timer.lap("inference", mark)
         if self.observer is not None:
             self.observer(probabilities, frames.seq, frames.t_us)
-        events = self._decision.push(probabilities, frames.seq, frames.t_us)
+        events: list[Event] = []
+        rows = zip(smoothed.tolist(), frames.seq.tolist(), frames.t_us.tolist(), strict=True)
+        for p, seq, t_us in rows:
+            self._decision.decide(p, seq, t_us, events)
         if timer:
             timer.lap("decision", mark)
         return events
-
-    def _logits(self, features: F32) -> F32:
-        """Advance the state over (N, I) features; `forward` equals repeated `step`, bit for bit."""
-        x = features if features.dtype == self._dtype else features.astype(self._dtype)
-        if len(x) == 1:
-            logits = np.empty((1, len(self.bundle.labels)), self._dtype)
-            self._network.step(x, self._state, logits)
-        else:
-            logits = self._network.forward(x[:, None, :], self._state).reshape(len(x), -1)
-        return logits if logits.dtype == np.float32 else logits.astype(np.float32)

@@ -14,9 +14,9 @@ from streamrnn.core.text import did_you_mean, printable
 from streamrnn.core.types import F32, I64, NULL_CLASS, Channel, Frames
 from streamrnn.features.chain import FeatureChain, select_channels
 from streamrnn.features.sensors import motion_order
+from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
 from streamrnn.runtime.bundle import RATE_TOLERANCE
 from streamrnn.runtime.gaps import fill, is_short, stretches
-from streamrnn.runtime.pipeline import LARGEST_SAMPLE
 from streamrnn.sessions.labels import class_names, frame_labels
 from streamrnn.sessions.session import Session
 from streamrnn.training.config import TrainConfig

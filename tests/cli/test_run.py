@@ -34,7 +34,7 @@ def test_a_run_prints_events_and_counts(capsys: pytest.CaptureFixture[str]) -> N
         assert event["stream"]
     assert (stats["type"], stats["ended"], stats["n_frames"]) == ("stats", "end", 1200)
     assert stats["n_events"] == len(events)
-    assert {"decode", "features", "network", "decision", "sink"} <= set(stats["stages_us"])
+    assert {"decode", "inference", "decision", "sink"} <= set(stats["stages_us"])
     assert err == f"the stream ended: 12.0 s, 1200 frames, {len(events)} events, 0 frames missing\n"
 
 

@@ -156,7 +156,7 @@ def test_stages_are_reported() -> None:
         stop=threading.Event(),
         drop=False,
     )
-    assert set(stats.values["stages_us"]) == {"features", "network", "decision", "sink"}
+    assert set(stats.values["stages_us"]) == {"inference", "decision", "sink"}
 
 
 def test_warm_up_leaves_nothing_to_compile() -> None:

@@ -200,6 +200,6 @@ def test_stages_are_timed_only_when_asked() -> None:
     pipeline.start(INFO)
     pipeline.push(make_frames(10))
     pipeline.push(make_frames(1, first=10))
-    assert list(timer.summary()) == ["features", "network", "decision"]
-    assert timer.summary()["network"]["n"] == 2
+    assert list(timer.summary()) == ["inference", "decision"]
+    assert timer.summary()["inference"]["n"] == 2
     assert seen == [10, 1]

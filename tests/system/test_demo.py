@@ -21,7 +21,7 @@ def test_the_demo_records_trains_runs_and_reports(
     for name in ("firmware_sim --signals", "streamrnn record", "streamrnn train", "streamrnn run"):
         assert any(name in command for command in commands)
     assert "simulated signals" in out
-    for row in ("hit / missed / false", "p50 / p95", "seen / lost", "time in network"):
+    for row in ("hit / missed / false", "p50 / p95", "seen / lost", "time in inference"):
         assert row in out
     assert "streamrnn demo --data DIR" in out
     assert (tmp_path / "kept" / "gestures.safetensors").is_file()

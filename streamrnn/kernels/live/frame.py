@@ -22,6 +22,15 @@ SCALED_LIMIT = at.SCALED_LIMIT
 
 
 @kernel
+def scale_sample(raw: Any, scale: Any, centre: Any) -> Any:
+    """Return a raw sample (int16 or float32) in physical units: the one place where it is done.
+
+    Multiply and add are rounded separately, so that every machine gives the same bits.
+    """
+    return np.float32(raw) * scale + centre
+
+
+@kernel
 def softmax_row(logits: Any, n: int, out: Any) -> None:
     """Write the softmax of `n` float32 logits to `out`, which may be `logits`."""
     highest = logits[0]
@@ -85,20 +94,23 @@ def feature_row(slots: Any, x: Any, out: Any) -> None:
 
 
 @kernel
-def smooth_row(p: Any, n: int, gain: float, is_first: bool, smoothed: Any) -> int:
+def smooth_row(slots: Any, p: Any, n: int) -> int:
     """Move an exponential mean towards `n` probabilities; return the strongest class.
 
-    ``smoothed += gain * (p - smoothed)``, or ``smoothed = p`` at the first frame and with a gain
-    of 1.
+    ``mean += gain * (p - mean)``, or ``mean = p`` at the first frame and with a gain of 1.
     """
+    mean = f8_pointer(slots[at.SMOOTHED])
+    gain = f8_pointer(slots[at.GAIN])[0]
+    is_copied = slots[at.N_SMOOTHED] == 0 or gain >= 1.0
     best = 0
     for k in range(n):
         value = np.float64(p[k])
-        if gain < 1.0 and not is_first:
-            value = smoothed[k] + gain * (value - smoothed[k])
-        smoothed[k] = value
-        if value > smoothed[best]:
+        if not is_copied:
+            value = mean[k] + gain * (value - mean[k])
+        mean[k] = value
+        if value > mean[best]:
             best = k
+    slots[at.N_SMOOTHED] += 1
     return best
 
 
@@ -117,11 +129,10 @@ def feature_rows(slots: Any, x: Any, n_rows: int, n_out: int, out: Any) -> None:
 
 
 @kernel
-def smooth_rows(
-    p: Any, n_rows: int, n: int, gain: float, is_first: int, smoothed: Any, out: Any
-) -> None:
+def smooth_rows(slots: Any, p: Any, n_rows: int, n: int, out: Any) -> None:
     """Entry: `smooth_row` of frame after frame; `out`, float64 (N, C), gets each mean."""
+    mean = f8_pointer(slots[at.SMOOTHED])
     for r in range(n_rows):
-        smooth_row(offset(p, r * n), n, gain, is_first != 0 and r == 0, smoothed)
+        smooth_row(slots, offset(p, r * n), n)
         for k in range(n):
-            out[r * n + k] = smoothed[k]
+            out[r * n + k] = mean[k]

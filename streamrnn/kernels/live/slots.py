@@ -19,12 +19,15 @@ LARGEST_SAMPLE = float(np.float32(1e18))
 ) = range(9)  # fmt: skip
 N_FEATURE_SLOTS = 9
 
-# Words of a `push` context behind the head that all contexts have. The stream's frame has N_IN
-# samples, float32 or int16 with a float32 (N_IN,) factor and offset; COLUMNS, int64 (N_PICKED,),
-# are those that the model reads.
+# Words of a smoother: frames seen, and the addresses of a float64 gain and of float64 (C,) means.
+N_SMOOTHED, GAIN, SMOOTHED = range(3)
+N_SMOOTHER_SLOTS = 3
+
+# Words of a `push` context behind the head that all contexts have. A frame of the stream has N_IN
+# samples: float32, or int16 with a float32 (N_IN,) factor and offset. COLUMNS, int64 (N_PICKED,),
+# are those that the model reads; PICKED holds them of the newest frame.
 (
-    N_IN, N_PICKED, N_CLASSES, N_SMOOTHED,
-    RAW_SCALE, RAW_OFFSET, FRAME, COLUMNS, PICKED, FEATURE_SLOTS, FEATURES,
-    PLAN, STATE, LOGITS, PROBABILITIES, SMOOTHED, GAIN, BEHIND,
-) = range(N_HEAD, N_HEAD + 18)  # fmt: skip
+    N_IN, N_PICKED, N_CLASSES, RAW_SCALE, RAW_OFFSET, FRAME, COLUMNS, PICKED, FEATURE_SLOTS,
+    FEATURES, PLAN, STATE, LOGITS, PROBABILITIES, SMOOTHER, BEHIND,
+) = range(N_HEAD, N_HEAD + 16)  # fmt: skip
 N_PUSH_SLOTS = BEHIND - N_HEAD

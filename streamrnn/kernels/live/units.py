@@ -10,7 +10,18 @@ FRAME = Unit(
     {
         "softmax_rows": "f4* i8 i8 f4*",
         "feature_rows": "i8* f4* i8 i8 f4*",
-        "smooth_rows": "f4* i8 i8 f8 i8 f8* f8*",
+        "smooth_rows": "i8* f4* i8 i8 f8*",
     },
     sources=("live/*.py", "rnn/simd.py", "rnn/machine.py"),
+)
+
+PUSH = Unit(
+    "push",
+    "streamrnn.kernels.live.push",
+    {
+        "push_samples": "i8 i8 -> i8",
+        "push_frame": "i8 i8 -> i8",
+        "push_rows": "i8* f4* i8 f4* f8*",
+    },
+    sources=("live/*.py", "rnn/*.py"),
 )

@@ -1,0 +1,148 @@
+"""frame -> features -> network -> smoothed probabilities, with all that is carried between frames.
+
+Two engines do the same arithmetic in the same order and give the same bits: one compiled call a
+frame where the backend has it, and stage by stage anywhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from streamrnn.core.types import F32, F64, I64
+from streamrnn.decision.machine import DecisionMachine
+from streamrnn.features.chain import FeatureChain
+from streamrnn.kernels.live.pusher import LARGEST_SAMPLE, Pusher
+from streamrnn.kernels.pointwise import softmax_rows
+from streamrnn.model.network import Network
+from streamrnn.runtime.bundle import Bundle
+
+
+class Engine(Protocol):
+    """What a pipeline drives.
+
+    Attributes
+    ----------
+    newest : float32 (n,)
+        The model's columns of the newest frame; overwritten by the next.
+    probabilities : float32 (C,)
+        Of the newest frame; overwritten by the next.
+    smoothed : float64 (C,)
+        The same, smoothed over time.
+    """
+
+    newest: F32
+    probabilities: F32
+    smoothed: F64
+
+    def push(self, x: F32) -> int:
+        """Take one frame, float32 (1, columns of the stream).
+
+        Returns
+        -------
+        int
+            The strongest class; -1 for a damaged frame, which changes nothing.
+        """
+        ...
+
+    def run(self, x: F32) -> tuple[F32, F64]:
+        """Take good frames, float32 (N, n), and return both kinds of probabilities, (N, C)."""
+        ...
+
+    def ahead(self) -> None:
+        """Do what can be done for the next frame before it is there; changes no result."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        ...
+
+
+def open_engine(
+    bundle: Bundle, network: Network, decision: DecisionMachine, columns: I64, n_columns: int
+) -> Engine:
+    """Return the engine for a network and a stream.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    network : Network
+        With the bundle's weights.
+    decision : DecisionMachine
+        Its smoother is the engine's last stage.
+    columns : int64 (n,)
+        The model's among the stream's columns.
+    n_columns : int
+        How many the stream has.
+    """
+    chain = FeatureChain.from_document(bundle.features.to_document())
+    row = network.row()
+    if row is None:
+        return StagedEngine(network, chain, decision, columns)
+    return FusedEngine(Pusher(row, chain.kernel, decision.smoother, columns, n_columns))
+
+
+class FusedEngine:
+    """One compiled call a frame; see `Engine`."""
+
+    def __init__(self, pusher: Pusher) -> None:
+        self._pusher = pusher
+        self.newest = pusher.picked
+        self.probabilities = pusher.probabilities
+        self.smoothed = pusher.smoothed
+        self.push = pusher.push_frame
+        self.run = pusher.push_rows
+        self.ahead = pusher.ahead
+        self.reset = pusher.reset
+
+
+class StagedEngine:
+    """Stage after stage, on any backend and in any precision; see `Engine`."""
+
+    def __init__(
+        self, network: Network, chain: FeatureChain, decision: DecisionMachine, columns: I64
+    ) -> None:
+        self._network = network
+        self._chain = chain
+        self._smoother = decision.smoother
+        self._columns = columns
+        self._state = network.new_state(1)
+        self._n_classes = len(decision.labels)
+        self.newest: F32 = np.zeros(len(columns), np.float32)
+        self.probabilities: F32 = np.zeros(self._n_classes, np.float32)
+        self.smoothed = self._smoother.value
+
+    def push(self, x: F32) -> int:
+        """See `Engine`."""
+        picked = np.ascontiguousarray(x[:, self._columns])
+        if not (np.abs(picked) < LARGEST_SAMPLE).all():
+            return -1
+        self.run(picked)
+        return int(self.smoothed.argmax())
+
+    def run(self, x: F32) -> tuple[F32, F64]:
+        """See `Engine`."""
+        probabilities = self._logits(self._chain.push(x))
+        softmax_rows(probabilities, probabilities)
+        self.newest[:] = x[-1]
+        self.probabilities[:] = probabilities[-1]
+        return probabilities, self._smoother.push(probabilities)
+
+    def ahead(self) -> None:
+        """Do nothing: no stage can begin before its frame."""
+
+    def reset(self) -> None:
+        """See `Engine`."""
+        self._chain.reset()
+        self._state = self._network.new_state(1)
+
+    def _logits(self, features: F32) -> F32:
+        """Advance the state over (N, I) features; `forward` equals repeated `step`, bit for bit."""
+        x = features.astype(self._network.dtype, copy=False)
+        if len(x) == 1:
+            logits = np.empty((1, self._n_classes), x.dtype)
+            self._network.step(x, self._state, logits)
+        else:
+            logits = self._network.forward(x[:, None, :], self._state).reshape(len(x), -1)
+        return logits.astype(np.float32, copy=False)
