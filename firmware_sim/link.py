@@ -14,8 +14,6 @@ from firmware_sim.device import Device
 from firmware_sim.faults import parse_faults
 from firmware_sim.memory import MemoryLink
 from firmware_sim.origin import Origin
-from firmware_sim.playback import PlaybackOrigin
-from firmware_sim.pty import PtyBoard
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED, SignalOrigin
 from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.link import Link, LinkLostError
@@ -84,6 +82,8 @@ def make_board(options: BoardOptions) -> Board:
     if options.origin == "playback":
         if not options.files:
             raise ConfigError("playback needs the name of a session file")
+        from firmware_sim.playback import PlaybackOrigin
+
         origin = PlaybackOrigin(*options.files)
     else:
         origin = SignalOrigin(
@@ -222,6 +222,8 @@ class PtyLink:
     def __init__(self, board: Board, speed: float, name: str) -> None:
         self.name = name
         self.waits = speed == 0
+        from firmware_sim.pty import PtyBoard  # `sim:` seldom asks for a terminal
+
         self._server = PtyBoard(board, speed=speed)
         self._is_running = False
         self._fd = -1

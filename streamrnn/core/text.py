@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -23,5 +22,7 @@ def printable(text: str, limit: int = 120) -> str:
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)``, or an empty string when nothing is near."""
+    import difflib  # nobody waits for it unless something is wrong
+
     near = difflib.get_close_matches(wrong, list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -81,6 +80,8 @@ def save_model(path: Path, model: ModelFile) -> None:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
+    import tempfile  # a live run writes no model
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.link import Link
 from streamrnn.core.registry import Registry
-from streamrnn.core.text import did_you_mean, printable
+from streamrnn.core.text import printable
 from streamrnn.sources.base import Source, Timer
 
 
@@ -52,15 +52,9 @@ def open_source(url: str, *, rate_hz: float = 0.0, timer: Timer | None = None) -
         from streamrnn.sources.file import FileSource
 
         return FileSource(rest)
-    known = ["file", *LINKS.names()]
-    if scheme not in known:
-        raise ConfigError(
-            f"unknown source {printable(scheme)!r}{did_you_mean(scheme, known)}; "
-            f"known: {', '.join(sorted(known))}"
-        )
     from streamrnn.sources.stream import StreamSource
 
-    return StreamSource(LINKS.get(scheme)(rest), rate_hz, timer=timer)
+    return StreamSource(LINKS.get(scheme, "file")(rest), rate_hz, timer=timer)
 
 
 _EXAMPLES = {

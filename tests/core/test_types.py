@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,3 +71,31 @@ def test_the_registry_knows_built_ins_and_plug_ins() -> None:
     assert callable(registry.get("sim"))
     with pytest.raises(ConfigError, match=r"unknown link 'bluetooth'; known: .*serial"):
         registry.get("bluetooth")
+    with pytest.raises(ConfigError, match=r"did you mean 'serial'\?.*known: file, serial, sim"):
+        registry.get("seral", "file")
+
+
+def test_a_plug_in_is_found_wherever_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        "[console_scripts]\nowl = no:no\n[streamrnn.links]\nwren = absent:b\nowl = {}\n"
+        "[x]\nowl = c:d\n"
+    )
+    for folder, where in (
+        ("owl-1.dist-info", "plain_owl:make"),
+        ("owl.egg-info", "plain_owl:make"),
+    ):
+        home = tmp_path / folder
+        (home / folder).mkdir(parents=True)
+        (home / folder / "entry_points.txt").write_text(text.format(where))
+        (home / folder / "METADATA").write_text("Metadata-Version: 2.1\nName: owl\nVersion: 1\n")
+        (home / folder / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: owl\nVersion: 1\n")
+        (home / "plain_owl.py").write_text("def make():\n    return 'hoo'\n")
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(home))
+            registry = Registry[str]("link", "streamrnn.links", {})
+            assert registry.get("owl")() == "hoo"
+            with pytest.raises(ModuleNotFoundError):
+                registry.get("wren")
+            assert {"owl", "wren"} <= set(registry.names())
