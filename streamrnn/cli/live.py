@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from streamrnn.kernels.backend import Backend
     from streamrnn.runtime.bundle import Bundle
 
-#: A warm-up that takes longer than this is worth a word.
-NOTICE_AFTER_S = 0.7
+#: The model that ships with the package.
+SAMPLE = Path(__file__).parents[1] / "data" / "sample.safetensors"
 #: Longest line for people, in characters.
 MAX_LINE = 10_000
 
@@ -53,29 +53,27 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def say_when_compiling() -> None:
+    """Have one line say that kernels are compiled, and how long it took."""
+    from streamrnn.kernels import native
+
+    native.on_compile(_compiling)
+
+
 @contextmanager
-def notice_if_slow(text: str) -> Iterator[None]:
-    """Say `text` if what is done within takes longer than `NOTICE_AFTER_S`."""
-    timer = threading.Timer(NOTICE_AFTER_S, say, (text,))
-    timer.daemon = True
-    timer.start()
+def _compiling(n_units: int) -> Iterator[None]:
+    from streamrnn.kernels import store
+
+    often = "at every start" if store.problem() else "once"
+    units = f"{n_units} units of kernels" if n_units > 1 else "a unit of kernels"
+    click.echo(f"compiling {units} ({often}; takes some seconds) ...", err=True, nl=False)
+    begin_s = time.monotonic()
+    end = ""
     try:
         yield
+        end = f" done in {time.monotonic() - begin_s:.1f} s"
     finally:
-        timer.cancel()
-
-
-@contextmanager
-def notice_compiling() -> Iterator[None]:
-    """Say that kernels are compiled if it takes a while, and why if the next start will again."""
-    from streamrnn.kernels.jit import cache_problem
-
-    problem = cache_problem()
-    why = f"kernels cannot be cached: {problem} (set NUMBA_CACHE_DIR)"
-    with notice_if_slow(
-        f"{why}; compiling ..." if problem else "compiling kernels (first run only) ..."
-    ):
-        yield
+        click.echo(end, err=True)
 
 
 def load_model(path: str | None, config: str | None = None) -> Bundle:
@@ -88,12 +86,15 @@ def load_model(path: str | None, config: str | None = None) -> Bundle:
         TOML file whose table ``[decision]`` overrides the model's.
     """
     from streamrnn.runtime.bundle import Bundle
+    from streamrnn.runtime.warmup import compile_live
 
     if path is None:
-        sample = Path(str(files("streamrnn") / "data" / "sample.safetensors"))
-        if not sample.is_file():
+        if not SAMPLE.is_file():
             raise ModelFileError("the sample model is not installed: name a MODEL file")
-        path = str(sample)
+        path = str(SAMPLE)
+    say_when_compiling()
+    if os.path.isfile(path):  # else: say at once what is wrong
+        compile_live()
     bundle = Bundle.load(path)
     if config is not None:
         overrides = read_tables(config, ("decision",)).get("decision", {})
@@ -129,9 +130,8 @@ def ready_backend(bundle: Bundle, name: str) -> Backend:
     from streamrnn.runtime.warmup import warm_up
 
     backend = get_backend(name)
-    with notice_compiling():
-        warm_up(bundle, backend)
-    # What stands now stays: a collection among all of Numba's objects would stop a live run.
+    warm_up(bundle, backend)
+    # What stands now stays: a collection among all of it would stop a live run.
     gc.freeze()
     return backend
 

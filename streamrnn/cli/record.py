@@ -48,7 +48,7 @@ def command(
     and again to end it. Nothing is dropped; an unplugged device may come back. Ctrl-C ends.
     """
     from streamrnn.cli.keys import Keys, open_keys, parse_keys
-    from streamrnn.cli.live import bad_input, notice_compiling, say, stop_on_signals
+    from streamrnn.cli.live import bad_input, say, say_when_compiling, stop_on_signals
     from streamrnn.runtime.flow import Flow
     from streamrnn.runtime.recorder import Recorder
     from streamrnn.runtime.warmup import warm_up_decoder
@@ -56,8 +56,8 @@ def command(
 
     labels = parse_keys(key_text) if key_text else {}
     source = open_source(url, rate_hz=rate or 0.0)
-    with notice_compiling():
-        warm_up_decoder()
+    say_when_compiling()
+    warm_up_decoder()
     with ExitStack() as stack:
         stack.enter_context(closing(source))
         source.open()

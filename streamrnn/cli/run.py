@@ -57,7 +57,6 @@ def command(
     from streamrnn.runtime.latency import StageTimer
     from streamrnn.runtime.loop import run_stream
     from streamrnn.runtime.pipeline import Pipeline
-    from streamrnn.runtime.recorder import Recorder
     from streamrnn.sinks import JsonlSink
     from streamrnn.sources import open_source
 
@@ -74,6 +73,8 @@ def command(
         watchers: list[Callable[[Item], None]] = []
         out: BinaryIO = sys.stdout.buffer
         if record_path is not None:
+            from streamrnn.runtime.recorder import Recorder
+
             recorder = Recorder(Path(record_path), source.info, {"source": url, **source.metadata})
             stack.enter_context(closing(recorder))
             sinks.append(recorder)

@@ -47,7 +47,7 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
     is replaced; any other file there is refused.
     """
     from streamrnn.cli.files import read_named
-    from streamrnn.cli.live import notice_compiling, say, stop_on_signals
+    from streamrnn.cli.live import say, say_when_compiling, stop_on_signals
     from streamrnn.kernels.backend import get_backend
     from streamrnn.sessions.reader import session_paths
     from streamrnn.training.data import prepare
@@ -68,8 +68,8 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
         say(line)
     if replaces:
         say(f"{path} is a model already: it will be replaced")
-    with notice_compiling():
-        warm_up(backend)
+    say_when_compiling()
+    warm_up(backend)
     with stop_on_signals() as stop, _shown(config.epochs) as show:
         try:
             bundle = fit_data(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from streamrnn.core.types import Frames, StreamInfo
+from streamrnn.kernels import native, units
 from streamrnn.kernels.backend import Backend
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.pipeline import Pipeline
@@ -13,8 +15,14 @@ from streamrnn.wire.encode import Encoder
 from streamrnn.wire.schema import ChannelGroup, Hello
 
 
+def compile_live(dtype: npt.DTypeLike = np.float32) -> None:
+    """Compile what a live run calls and was never compiled here, side by side."""
+    native.prepare(units.parts(units.LIVE, dtype))
+
+
 def warm_up(bundle: Bundle, backend: Backend) -> None:
     """Send a few frames of zeros through a throw-away decoder and pipeline."""
+    compile_live(bundle.params.dtype)
     warm_up_decoder()
     backend.warm_up(bundle.params.dtype)
     pipeline = Pipeline(bundle, backend)
@@ -28,6 +36,7 @@ def warm_up(bundle: Bundle, backend: Backend) -> None:
 
 def warm_up_decoder() -> None:
     """Send a HELLO, a DATA packet and a few lines of text through throw-away decoders."""
+    native.prepare(units.parts(units.DECODE))
     encoder = Encoder()
     hello = Hello("", "", "", 100.0, (ChannelGroup(("a",), "", "f32", 1.0, 0.0),))
     wire = Detector()

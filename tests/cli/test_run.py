@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 from live_make import main, records_of, start
 
 from streamrnn.cli import live
-from streamrnn.cli.live import notice_if_slow, read_tables, stop_on_signals
+from streamrnn.cli.live import read_tables, stop_on_signals
 from streamrnn.core.errors import ConfigError, ModelFileError
 from streamrnn.core.records import Event
 from streamrnn.evaluation.report import Report
@@ -120,7 +119,7 @@ def test_a_missing_config_and_a_missing_sample(
 ) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         read_tables(str(tmp_path / "none.toml"), ())
-    monkeypatch.setattr(live, "files", lambda package: tmp_path)
+    monkeypatch.setattr(live, "SAMPLE", tmp_path / "sample.safetensors")
     with pytest.raises(ModelFileError, match="name a MODEL file"):
         live.load_model(None)
 
@@ -135,21 +134,28 @@ def test_damaged_packets_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert f", {n} damaged packets\n" in err
 
 
-def test_kernels_that_cannot_be_cached_are_no_first_run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("problem", "n", "words"),
+    [
+        ("", 3, r"compiling 3 units of kernels \(once; takes some seconds\)"),
+        ("/c is not writable", 1, r"compiling a unit of kernels \(at every start; .*\)"),
+    ],
+)
+def test_one_line_says_that_kernels_are_compiled(
+    problem: str,
+    n: int,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live, "NOTICE_AFTER_S", 0.0)
-    for problem, words in (
-        ("", "compiling kernels (first run only) ...\n"),
-        ("/c is not writable", "kernels cannot be cached: /c is not writable (set NUMBA_CACHE_DIR)"
-         "; compiling ...\n"),
-    ):  # fmt: skip
-        said = threading.Event()
-        monkeypatch.setattr("streamrnn.kernels.jit.cache_problem", lambda p=problem: p)
-        monkeypatch.setattr(live, "say", lambda t, e=said: (click.echo(t, err=True), e.set()))
-        with live.notice_compiling():
-            assert said.wait(5)
-        assert capsys.readouterr().err == words
+    monkeypatch.setattr("streamrnn.kernels.store.problem", lambda: problem)
+    with live._compiling(n):
+        begun = capsys.readouterr().err
+        assert begun.endswith(" ...")
+    assert re.fullmatch(words + r" \.\.\. done in 0\.\d s\n", begun + capsys.readouterr().err)
+    with pytest.raises(KeyboardInterrupt), live._compiling(n):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.endswith(" ...\n")
 
 
 def test_lines_for_people_give_a_terminal_no_orders(capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,19 +209,6 @@ def test_the_second_interrupt_interrupts() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_only_a_slow_warm_up_is_worth_a_word(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with notice_if_slow("compiling"):
-        pass
-    said = threading.Event()
-    monkeypatch.setattr(live, "NOTICE_AFTER_S", 0.01)
-    monkeypatch.setattr(live, "say", lambda text: (click.echo(text, err=True), said.set()))
-    with notice_if_slow("slow"):
-        assert said.wait(5)
-    assert capsys.readouterr().err == "slow\n"
 
 
 def test_importing_the_commands_loads_nothing_heavy() -> None:

@@ -1,0 +1,27 @@
+"""Every unit of compiled kernels, by what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy.typing as npt
+
+from streamrnn.kernels.live.units import FRAME
+from streamrnn.kernels.native import Part, Unit, part_of
+
+#: What reads the bytes of a device.
+DECODE: tuple[Unit, ...] = ()
+#: What a live run calls.
+LIVE: tuple[Unit, ...] = (*DECODE, FRAME)
+#: What training calls besides.
+TRAIN: tuple[Unit, ...] = ()
+#: What only measures this machine.
+PROBE: tuple[Unit, ...] = ()
+ALL: tuple[Unit, ...] = (*LIVE, *TRAIN, *PROBE)
+
+
+def parts(units: Iterable[Unit], *dtypes: npt.DTypeLike) -> list[Part]:
+    """Return what is compiled of `units`: the generic ones for each dtype, the others once."""
+    return [
+        part_of(unit, dtype) for unit in units for dtype in (dtypes if unit.generic else (None,))
+    ]
