@@ -1,0 +1,114 @@
+"""A pool of threads that share the pieces of one piece of work.
+
+Pieces are claimed one by one from a counter, and the caller works too. A thread that the machine
+has no time for claims nothing, so more threads never take longer than the caller alone would, but
+for the one piece that a slow thread may still hold at the end. Compiled code releases the
+interpreter's lock, so the threads do run side by side. Which thread does a piece must not matter to
+its result: then any number of threads gives the same bits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+#: Does one piece of work: (number of the thread, number of the piece).
+Work = Callable[[int, int], None]
+
+
+class _Job:
+    """One piece of work, cut into `n_pieces`."""
+
+    def __init__(self, work: Work, n_pieces: int) -> None:
+        self.work, self.n_pieces = work, n_pieces
+        # Taking the next number of a counter cannot be interrupted by another thread.
+        self._claims, self._done = itertools.count(), itertools.count(1)
+        self._finished = threading.Event()
+        self.errors: list[BaseException] = []
+
+    def take_part(self, thread: int) -> None:
+        """Do pieces until there are none left."""
+        while (piece := next(self._claims)) < self.n_pieces:
+            try:
+                if not self.errors:
+                    self.work(thread, piece)
+            except BaseException as error:  # raised by the caller of `share`
+                self.errors.append(error)
+            if next(self._done) == self.n_pieces:
+                self._finished.set()
+
+    def wait(self) -> None:
+        """Wait for the pieces that others are at."""
+        self._finished.wait()
+
+
+class Pool:
+    """Threads that wait for work; started when first needed, they end with the process."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[_Job, int]] = SimpleQueue()
+        self._n_started = 0
+        self._lock = threading.Lock()
+
+    def share(self, work: Work, n_pieces: int, n_threads: int) -> None:
+        """Do all pieces of some work; return when they are done.
+
+        Parameters
+        ----------
+        work : callable
+            Called with the number of the thread, 0 .. n_threads - 1 and 0 for the caller, and that
+            of the piece, 0 .. n_pieces - 1. Two threads never have one number at a time.
+        n_pieces : int
+        n_threads : int
+            How many may work at most, the caller among them.
+
+        Raises
+        ------
+        BaseException
+            What `work` raised first; the pieces that nobody had begun are then left undone.
+        """
+        n_helpers = min(n_threads, n_pieces) - 1
+        if n_helpers <= 0:
+            for piece in range(n_pieces):
+                work(0, piece)
+            return
+        job = _Job(work, n_pieces)
+        self._start(n_helpers)
+        for helper in range(n_helpers):
+            self._jobs.put((job, helper + 1))
+        job.take_part(0)
+        job.wait()
+        if job.errors:
+            raise job.errors[0]
+
+    def _start(self, n: int) -> None:
+        with self._lock:
+            for _ in range(n - self._n_started):
+                threading.Thread(target=self._serve, name="streamrnn-worker", daemon=True).start()
+                self._n_started += 1
+
+    def _serve(self) -> None:
+        while True:
+            job, thread = self._jobs.get()
+            job.take_part(thread)
+
+
+_pool = Pool()
+
+
+def _start_anew() -> None:
+    """Forget the threads: a forked process has none of its parent's."""
+    global _pool  # noqa: PLW0603
+    _pool = Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
+def share(work: Work, n_pieces: int, n_threads: int) -> None:
+    """Do all pieces of some work with the process's pool (see `Pool.share`)."""
+    _pool.share(work, n_pieces, n_threads)
