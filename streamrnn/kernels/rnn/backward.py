@@ -1,353 +1,288 @@
-"""Layers and head, backwards through time, on the buffers that a forward run with `keep` filled.
+"""Backwards through time: the layers and the head of a slice of rows, on its tape (see job.py).
 
-Slices of rows are worked on one after the other, each adding to the same gradients; inside a slice
-the sums over steps and rows run in the order of `CHUNK_STEPS` blocks from the last to the first, in
-a block forwards. That order is fixed by the shape of the batch alone. Steps behind a row's end have
-zero gradients at the gates, so padding adds exact zeros.
+The order of sums follows docs/adr/0001-order-of-summation.md. Behind a row's end the gradients at
+the gates are 0, so padding adds exact zeros.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from streamrnn.core.types import I64, Floats
-from streamrnn.kernels.jit import fma, kernel
-from streamrnn.kernels.rnn.forward import fma4, is_live, layer_at, load4
-from streamrnn.kernels.rnn.gates import cell_backward
-from streamrnn.kernels.rnn.layout import B_AT, N_IN, N_PADDED, N_UNITS, T_AT, W_AT
-from streamrnn.kernels.rnn.simd import broadcast, lanes, load, store, zeros
+from streamrnn.kernels.jit import apart, kernel
+from streamrnn.kernels.rnn import job as at
+from streamrnn.kernels.rnn.gates import backward_of_exponentials
+from streamrnn.kernels.rnn.loss import loss_row
+from streamrnn.kernels.rnn.simd import lanes, load, offset, pointer_like, store
+from streamrnn.kernels.rnn.simd import zeros as zero_vector
+from streamrnn.kernels.rnn.taped import head_forward_rows, head_inputs, times_mask
+from streamrnn.kernels.rnn.tiles import (
+    BROAD_ROWS,
+    TALL_ROWS,
+    broad1_on,
+    broad2_on,
+    broad_on,
+    slim1_on,
+    slim_add,
+    slim_on,
+    tall_add,
+    tall_on,
+)
 
-#: Steps between two additions to the weight gradients.
-CHUNK_STEPS = 32
+R = at.SLICE_ROWS
 
 
-@kernel
-def _store4(a: Floats, at: int, stride: int, values: Any) -> None:
-    store(a, at, values[0])
-    store(a, at + stride, values[1])
-    store(a, at + 2 * stride, values[2])
-    store(a, at + 3 * stride, values[3])
+@apart
+def add_rows(out: Any, out_row: Any, a: Any, a_row: Any, n: Any, w: Any, width: Any) -> None:
+    """Add ``a w`` to the rows of a slice, k ascending from 0.
 
-
-@kernel
-def multiply_rows(
-    a: Floats, a_at: int, n: int, turned: Floats, t_at: int, out: Floats, at: int, n_padded: int
-) -> None:
-    """Add ``a @ turned`` to four rows of `out`, k ascending.
-
-    Rows of `a` have `n` elements and follow one another; so do rows of `out`, of `n_padded`.
+    `w` is turned: blocks of two vectors, then perhaps of one, [n][2 V or V]. `width` is a whole
+    number of vectors.
     """
-    v = lanes(turned)
-    n_blocks = n_padded // v
-    fours = n_blocks - n_blocks % 4
-    for block in range(0, fours, 4):
-        w_at = t_at + block * n * v
-        to = at + block * v
-        s0 = load4(out, to, v)
-        s1 = load4(out, to + n_padded, v)
-        s2 = load4(out, to + 2 * n_padded, v)
-        s3 = load4(out, to + 3 * n_padded, v)
-        for k in range(a_at, a_at + n):
-            w4 = load4(turned, w_at, n * v)
-            w_at += v
-            s0 = fma4(w4, broadcast(a, k), s0)
-            s1 = fma4(w4, broadcast(a, k + n), s1)
-            s2 = fma4(w4, broadcast(a, k + 2 * n), s2)
-            s3 = fma4(w4, broadcast(a, k + 3 * n), s3)
-        _store4(out, to, v, s0)
-        _store4(out, to + n_padded, v, s1)
-        _store4(out, to + 2 * n_padded, v, s2)
-        _store4(out, to + 3 * n_padded, v, s3)
-    for block in range(fours, n_blocks):
-        w_at = t_at + block * n * v
-        to = at + block * v
-        s = load4(out, to, n_padded)
-        for k in range(a_at, a_at + n):
-            w = load(turned, w_at)
-            w_at += v
-            s = (
-                fma(w, broadcast(a, k), s[0]),
-                fma(w, broadcast(a, k + n), s[1]),
-                fma(w, broadcast(a, k + 2 * n), s[2]),
-                fma(w, broadcast(a, k + 3 * n), s[3]),
-            )
-        _store4(out, to, n_padded, s)
+    v = lanes(out)
+    pairs = width - width % (2 * v)
+    for r in range(0, R, TALL_ROWS):
+        here, rows = offset(out, r * out_row), offset(a, r * a_row)
+        for k in range(0, pairs, 2 * v):
+            to = offset(here, k)
+            tall_add(to, out_row, to, out_row, rows, a_row, 1, offset(w, k * n), 2 * v, n)
+        if pairs < width:
+            to = offset(here, pairs)
+            slim_add(to, out_row, to, out_row, rows, a_row, 1, offset(w, pairs * n), v, n)
 
 
-@kernel
+@apart
+def write_rows(
+    out: Any, out_row: Any, zeros: Any, a: Any, a_row: Any, n: Any, w: Any, width: Any, w_row: Any
+) -> None:
+    """Write ``a w`` to the rows of a slice, k ascending from 0.
+
+    `w` is turned as in `add_rows` if `w_row` is 0; else its rows are `w_row` apart.
+    """
+    v = lanes(out)
+    pairs = width - width % (2 * v)
+    for r in range(0, R, TALL_ROWS):
+        here, rows = offset(out, r * out_row), offset(a, r * a_row)
+        for k in range(0, pairs, 2 * v):
+            to, w_here = offset(here, k), offset(w, k if w_row else k * n)
+            w_k = w_row if w_row else 2 * v
+            tall_on(to, out_row, zeros, 0, rows, a_row, 1, w_here, w_k, n)
+        if pairs < width:
+            to, w_here = offset(here, pairs), offset(w, pairs if w_row else pairs * n)
+            slim_on(to, out_row, zeros, 0, rows, a_row, 1, w_here, w_row if w_row else v, n)
+
+
+@apart
 def add_outer(
-    grads: Floats,
-    to: int,
-    block_stride: int,
-    x: Floats,
-    x_at: int,
-    x_row: int,
-    n_x: int,
-    d_z: Floats,
-    d_at: int,
-    n_padded: int,
-    n_rows: int,
+    grads: Any, block_stride: Any, x: Any, x_row: Any, n_x: Any, d_z: Any, n_padded: Any, n: Any
 ) -> None:
-    """Add ``x^T d_z``, summed over rows in ascending order, to a layer's weight gradients."""
-    v = lanes(grads)
-    fours = n_x - n_x % 4
-    for block in range(n_padded // v):
-        g_at = d_at + block * 4 * v
-        for k in range(0, fours, 4):
-            at = to + block * block_stride + k * 4 * v
-            s0 = load4(grads, at, v)
-            s1 = load4(grads, at + 4 * v, v)
-            s2 = load4(grads, at + 8 * v, v)
-            s3 = load4(grads, at + 12 * v, v)
-            here, g = x_at + k, g_at
-            for _ in range(n_rows):
-                d4 = load4(d_z, g, v)
-                s0 = fma4(d4, broadcast(x, here), s0)
-                s1 = fma4(d4, broadcast(x, here + 1), s1)
-                s2 = fma4(d4, broadcast(x, here + 2), s2)
-                s3 = fma4(d4, broadcast(x, here + 3), s3)
-                here += x_row
-                g += 4 * n_padded
-            _store4(grads, at, v, s0)
-            _store4(grads, at + 4 * v, v, s1)
-            _store4(grads, at + 8 * v, v, s2)
-            _store4(grads, at + 12 * v, v, s3)
-        for k in range(fours, n_x):
-            at = to + block * block_stride + k * 4 * v
-            s0 = load4(grads, at, v)
-            here, g = x_at + k, g_at
-            for _ in range(n_rows):
-                s0 = fma4(load4(d_z, g, v), broadcast(x, here), s0)
-                here += x_row
-                g += 4 * n_padded
-            _store4(grads, at, v, s0)
+    """Add ``x^T d_z``, summed over n rows in ascending order, to gradients that lie like weights.
 
-
-@kernel
-def _add_bias(grads: Floats, to: int, d_z: Floats, d_at: int, n_padded: int, n_rows: int) -> None:
-    """Add the sum over rows of d_z to the gradient of a bias."""
-    v = lanes(grads)
-    for j in range(0, 4 * n_padded, v):
-        total = load(grads, to + j)
-        for r in range(n_rows):
-            total = total + load(d_z, d_at + r * 4 * n_padded + j)
-        store(grads, to + j, total)
-
-
-@kernel
-def _gates_backward(
-    buffer: Floats,
-    h_at: int,
-    to_next: int,
-    to_c: int,
-    g_at: int,
-    n_padded: int,
-    work: Floats,
-    d_h_at: int,
-    d_c_at: int,
-    from_next: int,
-    live: bool,
-) -> None:
-    """Turn the stored gates of one row and step into gradients at the pre-activations.
-
-    The gradient at h is that from above plus that from the next step, which begins at `from_next`.
-    Behind the row's end all is 0.
+    With ``x_row = 0`` all rows of x are one.
     """
-    v = lanes(buffer)
-    for k in range(0, n_padded, v):
-        g = g_at + 4 * k
-        if not live:
-            nothing = zeros(buffer)
-            _store4(buffer, g, v, (nothing, nothing, nothing, nothing))
-            continue
-        d_h = load(work, d_h_at + k) + load(work, from_next + k)
-        i4 = load4(buffer, g, v)
-        c_at = h_at + to_c + k
-        d_i, d_f, d_g, d_o, d_c = cell_backward(
-            i4[0],
-            i4[1],
-            i4[2],
-            i4[3],
-            load(buffer, c_at),
-            load(buffer, c_at + to_next),
-            d_h,
-            load(work, d_c_at + k),
-        )
-        _store4(buffer, g, v, (d_i, d_f, d_g, d_o))
-        store(work, d_c_at + k, d_c)
+    v = lanes(grads)
+    d_row = 4 * n_padded
+    for block in range(n_padded // v):
+        to, d = offset(grads, block * block_stride), offset(d_z, block * 4 * v)
+        tall = n_x - n_x % TALL_ROWS
+        for k in range(0, tall, TALL_ROWS):
+            here = offset(to, k * 4 * v)
+            tall_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d, d_row, n)
+            here = offset(here, 2 * v)
+            tall_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, offset(d, 2 * v), d_row, n)
+        k = tall
+        if BROAD_ROWS > 2 and n_x - k >= BROAD_ROWS:
+            here = offset(to, k * 4 * v)
+            broad_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d, d_row, n)
+            k += BROAD_ROWS
+        if n_x - k >= 2:
+            here = offset(to, k * 4 * v)
+            broad2_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d, d_row, n)
+            k += 2
+        if n_x > k:
+            here = offset(to, k * 4 * v)
+            broad1_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d, d_row, n)
+
+
+@apart
+def cells_backward(
+    layer: Any, tape: Any, above: Any, above_row: int, d_h: Any, d_c: Any, limits: Any, t: int
+) -> None:
+    """Turn the exponentials of a step into gradients at the pre-activations.
+
+    The gradient at h is that from above plus that from the next step, `d_h`, which is used up.
+    """
+    v = lanes(tape)
+    n_padded = layer[at.N_PADDED]
+    for r in range(R):
+        row = t * R + r
+        gates = offset(tape, layer[at.GATES_AT] + row * 4 * n_padded)
+        c = offset(tape, layer[at.C_AT] + row * n_padded)
+        h = offset(tape, layer[at.H_AT] + (row + R) * n_padded)
+        live = t < limits[r]
+        for k in range(0, n_padded, v):
+            p, q = 4 * k, r * n_padded + k
+            nothing = zero_vector(tape)
+            d_i = d_f = d_g = d_o = nothing
+            if live:
+                d_i, d_f, d_g, d_o, d_before = backward_of_exponentials(
+                    load(gates, p), load(gates, p + v), load(gates, p + 2 * v),
+                    load(gates, p + 3 * v), load(c, k), load(h, k),
+                    load(above, r * above_row + k) + load(d_h, q), load(d_c, q),
+                )  # fmt: skip
+                store(d_c, q, d_before)
+                store(d_h, q, nothing)
+            store(gates, p, d_i)
+            store(gates, p + v, d_f)
+            store(gates, p + 2 * v, d_g)
+            store(gates, p + 3 * v, d_o)
+
+
+@apart
+def weights_backward(layer: Any, tape: Any, one: Any, grads: Any, t: int, n_steps: int) -> None:
+    """Add the steps from t on to a layer's weight gradients."""
+    v = lanes(tape)
+    n_in, n_units, n_padded = layer[at.N_IN], layer[at.N_UNITS], layer[at.N_PADDED]
+    n, stride = n_steps * R, (n_in + n_units) * 4 * v
+    d_z = offset(tape, layer[at.GATES_AT] + t * R * 4 * n_padded)
+    x = offset(tape, layer[at.X_AT] + t * R * layer[at.X_ROW])
+    h = offset(tape, layer[at.H_AT] + t * R * n_padded)
+    to = offset(grads, layer[at.WEIGHTS_AT])
+    add_outer(to, stride, x, layer[at.X_ROW], n_in, d_z, n_padded, n)
+    add_outer(offset(to, n_in * 4 * v), stride, h, n_padded, n_units, d_z, n_padded, n)
+    add_outer(offset(grads, layer[at.BIAS_AT]), 4 * v, one, 0, 1, d_z, n_padded, n)
 
 
 @kernel
 def layer_backward(
-    plan: I64,
-    n: int,
-    turned: Floats,
-    buffer: Floats,
-    work: Floats,
-    end_at: int,
-    ends: I64,
-    row0: int,
-    n_rows: int,
-    n_given: int,
-    n_steps: int,
-    keep: bool,
-    grads: Floats,
-    want_x: bool,
-) -> None:
-    """Go back through layer `n` for a slice of rows.
+    job: Any, n: int, tape: Any, work: Any, grads: Any, limits: Any, row0: int, n_given: int,
+    n_steps: int, spec: Any,
+) -> float:  # fmt: skip
+    """Go back through layer `n` of a slice, and first through the head if it is the last.
 
-    Parameters
-    ----------
-    plan, n, turned
-        The network, which layer, and its turned weights.
-    buffer
-        What the forward run left; the gates become gradients at the pre-activations.
-    work
-        Begins with d_h [T][R][H padded], the gradient from above at each step, which becomes that
-        at the layer's inputs, [T][R][inputs padded], if `want_x`.
-    end_at
-        Where in `work` the gradients at the end state begin, h [R][H padded] and c; they become
-        those at the start state.
-    ends, row0, n_rows, n_given, n_steps, keep
-        As in the forward run.
-    grads
-        The layer's gradients are added.
+    Returns
+    -------
+    float
+        The slice's part of the loss.
     """
-    n_in, n_units, n_padded = plan[n, N_IN], plan[n, N_UNITS], plan[n, N_PADDED]
-    v = lanes(buffer)
-    at = layer_at(plan, n, n_rows, n_steps, keep)
-    to_next = n_rows * n_padded
-    to_c = (n_steps + 1) * to_next
-    gates_at = at + 2 * to_c
-    d_c_at = end_at + to_next
-    if n == 0:
-        x_at, x_row = layer_at(plan, plan.shape[0] - 1, n_rows, n_steps, keep), n_in
-    else:
-        x_row = plan[n - 1, N_PADDED]
-        x_at = layer_at(plan, n - 1, n_rows, n_steps, keep) + n_rows * x_row
-    done = n_steps
-    for t in range(n_steps - 1, -2, -1):
-        for r in range(0, n_rows, 4):
-            if t + 1 < n_steps:
-                _through_cell(
-                    buffer, gates_at, turned, plan[n, T_AT], work, end_at, ends, row0, n_rows,
-                    n_given, n_padded, t + 1, r,
-                )  # fmt: skip
-            row = t * n_rows + r
-            for m in range(4 if t >= 0 else 0):
-                live = r + m < n_given and is_live(ends, row0 + r + m, t)
-                _gates_backward(
-                    buffer, at + (row + m) * n_padded, to_next, to_c,
-                    gates_at + (row + m) * 4 * n_padded, n_padded, work, (row + m) * n_padded,
-                    d_c_at + (r + m) * n_padded, end_at + (r + m) * n_padded, live,
-                )  # fmt: skip
-        if t >= 0 and t % CHUNK_STEPS == 0:
-            n_sum, d_at = (done - t) * n_rows, gates_at + t * n_rows * 4 * n_padded
-            stride = (n_in + n_units) * 4 * v
-            to = plan[n, W_AT]
-            add_outer(
-                grads, to, stride, buffer, x_at + t * n_rows * x_row, x_row, n_in,
-                buffer, d_at, n_padded, n_sum,
+    layer = offset(pointer_like(job, job[at.LAYERS]), n * at.N_COLUMNS)
+    turned = pointer_like(tape, job[at.TURNED])
+    n_padded, above_row = layer[at.N_PADDED], job[at.D_ABOVE_ROW]
+    v = lanes(tape)
+    d_h, d_c = offset(work, job[at.D_H_AT]), offset(work, job[at.D_C_AT])
+    below = 0
+    if n > 0 or job[at.D_X] != 0:
+        below = -(-layer[at.N_IN] // v) * v
+    loss, done = 0.0, n_steps
+    for t in range(n_steps - 1, -1, -1):
+        above = offset(work, job[at.D_ABOVE_AT] + t * job[at.D_ABOVE_STEP])
+        if n == job[at.N_LAYERS] - 1:
+            loss += head_backward(job, tape, work, above, grads, limits, row0, n_given, t, spec)
+        cells_backward(layer, tape, above, above_row, d_h, d_c, limits, t)
+        d_z = offset(tape, layer[at.GATES_AT] + t * R * 4 * n_padded)
+        w = offset(turned, layer[at.TURNED_AT])
+        add_rows(d_h, n_padded, d_z, 4 * n_padded, 4 * n_padded, w, n_padded)
+        if below > 0:
+            w = offset(turned, layer[at.TURNED_INPUTS_AT])
+            write_rows(
+                above, above_row, offset(work, job[at.ZEROS_AT]), d_z, 4 * n_padded, 4 * n_padded,
+                w, below, 0,
             )  # fmt: skip
-            add_outer(
-                grads, to + n_in * 4 * v, stride, buffer, at + t * n_rows * n_padded, n_padded,
-                n_units, buffer, d_at, n_padded, n_sum,
-            )  # fmt: skip
-            _add_bias(grads, plan[n, B_AT], buffer, d_at, n_padded, n_sum)
+        if t % at.CHUNK_STEPS == 0:
+            weights_backward(layer, tape, offset(work, job[at.ONE_AT]), grads, t, done - t)
             done = t
-    if want_x:
-        _inputs_gradient(
-            buffer, gates_at, turned, plan[n, T_AT] + 4 * n_padded * n_padded, work,
-            n_rows * n_steps, n_padded, -(-n_in // v) * v,
-        )  # fmt: skip
+    return loss
 
 
 @kernel
-def _through_cell(
-    buffer: Floats,
-    gates_at: int,
-    turned: Floats,
-    t_at: int,
-    work: Floats,
-    end_at: int,
-    ends: I64,
-    row0: int,
-    n_rows: int,
-    n_given: int,
-    n_padded: int,
-    t: int,
-    r: int,
+def move_ends(
+    job: Any, n: int, work: Any, limits: Any, row0: int, n_given: int, outwards: bool
 ) -> None:
-    """Take the gradient at h of four rows from behind step `t` to before it.
-
-    A row that had ended before `t` keeps what it has: the gradient at its end state.
-    """
-    zero = work.dtype.type(0)
-    for m in range(r, r + 4):
-        if m < n_given and is_live(ends, row0 + m, t):
+    """Take the gradients at a layer's end state from the batch, or give back those at its start."""
+    layer = offset(pointer_like(job, job[at.LAYERS]), n * at.N_COLUMNS)
+    n_units, n_padded = layer[at.N_UNITS], layer[at.N_PADDED]
+    for half in range(2):
+        address, row = layer[at.D_STATE_H + 2 * half], layer[at.D_STATE_H_ROW + 2 * half]
+        state = pointer_like(work, address)
+        rows = offset(work, job[at.D_C_AT] if half else job[at.D_H_AT])
+        for r in range(R):
             for k in range(n_padded):
-                work[end_at + m * n_padded + k] = zero
-    multiply_rows(
-        buffer, gates_at + (t * n_rows + r) * 4 * n_padded, 4 * n_padded, turned, t_at,
-        work, end_at + r * n_padded, n_padded,
-    )  # fmt: skip
+                given = address != 0 and r < n_given and k < n_units
+                if not outwards:
+                    rows[r * n_padded + k] = state[(row0 + r) * row + k] if given else 0
+                elif given:
+                    state[(row0 + r) * row + k] = rows[r * n_padded + k]
 
 
-@kernel
-def _inputs_gradient(
-    buffer: Floats,
-    gates_at: int,
-    turned: Floats,
-    t_at: int,
-    work: Floats,
-    n_rows: int,
-    n_padded: int,
-    i_padded: int,
-) -> None:
-    """Write the gradient at a layer's inputs over the one at its outputs."""
-    for k in range(n_rows * i_padded):
-        work[k] = 0
-    for r in range(0, n_rows, 4):
-        multiply_rows(
-            buffer, gates_at + r * 4 * n_padded, 4 * n_padded, turned, t_at,
-            work, r * i_padded, i_padded,
-        )  # fmt: skip
-
-
-@kernel
+@apart
 def head_backward(
-    plan: I64,
-    turned: Floats,
-    d_logits: Floats,
-    d_at: int,
-    h: Floats,
-    h_at: int,
-    mask: Floats,
-    row: int,
-    work: Floats,
-    to: int,
-    grads: Floats,
-) -> None:
-    """Go back through the head for one row and step.
+    job: Any, tape: Any, work: Any, above: Any, grads: Any, limits: Any, row0: int, n_given: int,
+    t: int, spec: Any,
+) -> float:  # fmt: skip
+    """Go back through the head at one step: write the gradient at the hidden vectors to `above`.
 
-    `h` holds the vector that the head read. The gradient at the hidden vector is written to
-    `work` at `to`, those at the weights are added to `grads`. A class whose gradient is 0 adds
-    nothing, so a step that the loss ignores adds nothing even where its logits are not finite.
+    That at the logits is given, or comes from the loss, whose part is returned.
     """
-    last = plan.shape[0] - 1
-    n_padded, n_classes = plan[last - 1, N_PADDED], plan[last, N_UNITS]
-    v = lanes(work)
-    for k in range(0, n_padded, v):
-        store(work, to + k, zeros(work))
-    for c in range(n_classes):
-        d = d_logits[d_at + c]
-        if d != 0:
-            w_at, g_at = plan[last, T_AT] + c * n_padded, plan[last, W_AT] + c * n_padded
-            grads[plan[last, B_AT] + c] += d
-            d_c = broadcast(d_logits, d_at + c)
-            for k in range(0, n_padded, v):
-                store(work, to + k, fma(d_c, load(turned, w_at + k), load(work, to + k)))
-                store(grads, g_at + k, fma(d_c, load(h, h_at + k), load(grads, g_at + k)))
-    if mask.size > 0:
-        for k in range(plan[last, N_IN]):
-            work[to + k] *= mask[row, k]
+    v = lanes(tape)
+    last = offset(pointer_like(job, job[at.LAYERS]), job[at.N_LAYERS] * at.N_COLUMNS)
+    n_units, n_classes, c_padded = last[at.N_IN], last[at.N_UNITS], last[at.N_PADDED]
+    n_padded, row = offset(last, -at.N_COLUMNS)[at.N_PADDED], job[at.D_ABOVE_ROW]
+    out = offset(work, job[at.OUT_AT])
+    if not _is_used(job, tape, limits, row0, n_given, t):
+        for r in range(R):
+            for k in range(n_padded):
+                above[r * row + k] = 0
+        return 0.0
+    h = head_inputs(job, tape, work, t, row0, n_given)
+    loss = 0.0
+    if job[at.D_LOGITS] != 0:
+        _given_gradients(job, tape, out, limits, row0, n_given, t)
+    else:
+        head_forward_rows(job, pointer_like(tape, job[at.ARENA]), h, out)
+        for r in range(R):
+            loss += loss_row(job, offset(out, r * c_padded), limits[r], row0 + r, t, spec)
+    w = offset(pointer_like(tape, job[at.TURNED]), last[at.TURNED_AT])
+    write_rows(
+        above, row, offset(work, job[at.ZEROS_AT]), out, c_padded, n_classes, w, n_padded, n_padded
+    )
+    if job[at.MASK] != 0:
+        times_mask(job, above, row, row0, n_given)
+    for block in range(c_padded // v):
+        d = offset(out, block * v)
+        to = offset(grads, last[at.WEIGHTS_AT] + block * n_units * v)
+        tall = n_units - n_units % TALL_ROWS
+        for k in range(0, tall, TALL_ROWS):
+            here = offset(to, k * v)
+            slim_on(here, v, here, v, offset(h, k), 1, n_padded, d, c_padded, R)
+        for k in range(tall, n_units):
+            here = offset(to, k * v)
+            slim1_on(here, v, here, v, offset(h, k), 1, n_padded, d, c_padded, R)
+        here = offset(grads, last[at.BIAS_AT] + block * v)
+        slim1_on(here, v, here, v, offset(work, job[at.ONE_AT]), 0, 0, d, c_padded, R)
+    return loss
+
+
+@kernel
+def _is_used(job: Any, tape: Any, limits: Any, row0: int, n_given: int, t: int) -> bool:
+    """Return whether any logit of the step has a gradient."""
+    if job[at.D_LOGITS] != 0:
+        return True
+    weights = offset(pointer_like(tape, job[at.WEIGHTS]), t * job[at.N_ROWS] + row0)
+    for r in range(n_given):
+        if weights[r] != 0 and t < limits[r]:
+            return True
+    return False
+
+
+@kernel
+def _given_gradients(
+    job: Any, tape: Any, out: Any, limits: Any, row0: int, n_given: int, t: int
+) -> None:
+    """Copy the given gradients at the logits of a step, with 0 behind a row's end."""
+    last = offset(pointer_like(job, job[at.LAYERS]), job[at.N_LAYERS] * at.N_COLUMNS)
+    n_classes, c_padded = last[at.N_UNITS], last[at.N_PADDED]
+    d_logits = pointer_like(tape, job[at.D_LOGITS])
+    for r in range(R):
+        source = (t * job[at.N_ROWS] + row0 + r) * n_classes
+        for k in range(c_padded):
+            used = t < limits[r] and k < n_classes
+            out[r * c_padded + k] = d_logits[source + k] if used else 0

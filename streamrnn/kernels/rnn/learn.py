@@ -1,259 +1,298 @@
-"""The entries of training: back-propagation, the loss, Adam."""
+"""The entries of training: a part of a batch forwards and backwards, and Adam."""
 
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
 
-from streamrnn.core.types import I64, Floats
-from streamrnn.kernels.jit import kernel
-from streamrnn.kernels.rnn.backward import head_backward, layer_backward
-from streamrnn.kernels.rnn.forward import is_live, layer_at
-from streamrnn.kernels.rnn.infer import TAPE_ROWS, head_scratch
-from streamrnn.kernels.rnn.layout import N_IN, N_PADDED, N_UNITS
-from streamrnn.kernels.rnn.simd import lanes
+from streamrnn.kernels.jit import apart, intrinsic, kernel
+from streamrnn.kernels.rnn import job as at
+from streamrnn.kernels.rnn.backward import layer_backward, move_ends
+from streamrnn.kernels.rnn.loss import total_weight
+from streamrnn.kernels.rnn.simd import lanes, load, offset, pointer_like, store
+from streamrnn.kernels.rnn.taped import (
+    emit_logits,
+    forward_layer,
+    load_inputs,
+    load_state,
+    set_limits,
+    store_state,
+)
 
-
-@kernel
-def _widest(plan: I64, v: int) -> int:
-    """Return the widest padded vector that goes between layers."""
-    width = -(-plan[0, N_IN] // v) * v
-    for n in range(plan.shape[0] - 1):
-        width = max(width, plan[n, N_PADDED])
-    return int(width)
-
-
-@kernel
-def work_size(plan: I64, v: int, n_steps: int) -> int:
-    """Return the size of the work space: d_h of all steps, end states of all layers, a head row."""
-    total = n_steps * TAPE_ROWS * _widest(plan, v) + TAPE_ROWS * head_scratch(plan)
-    for n in range(plan.shape[0] - 1):
-        total += 2 * TAPE_ROWS * plan[n, N_PADDED]
-    return int(total)
+R = at.SLICE_ROWS
+#: Adam's constants, in the order of `training.adam_constants`.
+(SCALE, BETA1, BETA2, REST1, REST2, RATE, ROOT, EPS, SHRINK) = range(9)
 
 
-@kernel
-def _move_ends(
-    plan: I64, work: Floats, ends_at: int, d_state: Floats, n_rows: int, row0: int, n_given: int,
-    outwards: int,
-) -> None:  # fmt: skip
-    """Copy the gradients at a state from `d_state` to the work space of a slice, or back."""
-    zero = work.dtype.type(0)
-    at, state_at = ends_at, 0
-    for n in range(plan.shape[0] - 1):
-        n_units, n_padded = plan[n, N_UNITS], plan[n, N_PADDED]
-        for half in range(2):
-            for r in range(TAPE_ROWS):
-                from_at = state_at + (half * n_rows + row0 + r) * n_units
-                to = at + (half * TAPE_ROWS + r) * n_padded
-                for k in range(n_padded):
-                    if outwards:
-                        if r < n_given and k < n_units:
-                            d_state[from_at + k] = work[to + k]
-                    else:
-                        given = r < n_given and k < n_units
-                        work[to + k] = d_state[from_at + k] if given else zero
-        at += 2 * TAPE_ROWS * n_padded
-        state_at += 2 * n_rows * n_units
+@intrinsic
+def square_root(typing_context: Any, x: Any) -> Any:
+    """Return the root of a float: an instruction, where `math.sqrt` may call a library."""
+    if not isinstance(x, types.Float):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        name, declared = f"llvm.sqrt.f{x.bitwidth}", ir.FunctionType(kind, [kind])
+        declare = cast(Any, cgutils.get_or_insert_function)
+        return builder.call(declare(builder.module, declared, name), arguments)
+
+    return x(x), codegen
 
 
 @kernel
-def backward_entry(
-    plan: I64,
-    turned: Floats,
-    tape: Floats,
-    work: Floats,
-    ends: I64,
-    mask: Floats,
-    d_logits: Floats,
-    d_state: Floats,
-    grads: Floats,
-    d_x: Floats,
-    n_steps: int,
-    row_from: int,
-    row_to: int,
-    keep: bool,
-    want_x: bool,
-) -> None:
-    """Go back through time over the slices of a tape (see `Backend.backward`).
+def weigh(job: Any, spec: Any, like_weights: Any) -> int:
+    """See `loss.total_weight`."""
+    return int(total_weight(job, spec, like_weights))
+
+
+@kernel
+def run_part(
+    job: Any, what: int, slice_from: int, slice_to: int, tape: Any, tape_stride: int, work: Any,
+    limits: Any, grads: Any, n_grads: int, spec: Any,
+) -> float:  # fmt: skip
+    """Run some slices forwards, backwards or both, one after the other.
 
     Parameters
     ----------
-    plan, turned
-        The network.
-    tape
-        What `run_entry` wrote; overwritten.
-    work : 1-D, `work_size`
-        Scratch.
-    ends, mask
-        As in the forward run.
-    d_logits : (T * B, C)
-    d_state : 1-D
-        Gradient at the end state; becomes that at the start state.
-    grads : 1-D, like the weights
-        Added to.
-    d_x : (T * B, I), or empty
-        Overwritten, if `want_x`.
-    n_steps : int
-        T.
-    row_from, row_to : int
-        The rows of the tape, as in `run_entry`.
-    keep : bool
-        True: tapes are kept.
-    want_x : bool
-        Whether to go back through the first layer to the inputs.
+    job : int64 (N_SLOTS,)
+    what : int
+        `FORWARD`, `BACKWARD` or their sum.
+    slice_from, slice_to : int
+    tape, tape_stride
+        The tape of the first slice, and the way to the next one's; 0 if they may share it.
+    work, limits
+        Scratch, and int64 (`SLICE_ROWS`,).
+    grads, n_grads
+        Gradients of the weights, laid out like them; overwritten, unless `n_grads` is 0.
+    spec : float64 (2,)
+        See loss.py.
+
+    Returns
+    -------
+    float
+        The slices' part of the loss.
     """
-    last = plan.shape[0] - 1
-    n_rows = d_logits.shape[0] // max(n_steps, 1)
-    h_padded, c_padded, n_classes = (
-        plan[last - 1, N_PADDED],
-        plan[last, N_PADDED],
-        plan[last, N_UNITS],
-    )
-    v = lanes(work)
-    i_padded = -(-plan[0, N_IN] // v) * v
-    head_at = n_steps * TAPE_ROWS * _widest(plan, v)
-    ends_at = head_at + TAPE_ROWS * head_scratch(plan)
-    for row0 in range(row_from, row_to, TAPE_ROWS):
-        n_given = min(TAPE_ROWS, row_to - row0)
-        buffer = tape[(row0 - row_from) // TAPE_ROWS]
-        h_at = layer_at(plan, last - 1, TAPE_ROWS, n_steps, keep) + TAPE_ROWS * h_padded
-        for t in range(n_steps):
-            for r in range(TAPE_ROWS):
-                d_at = head_at + h_padded
-                live = r < n_given and is_live(ends, row0 + r, t)
-                for k in range(c_padded):
-                    used = live and k < n_classes
-                    work[d_at + k] = d_logits[t * n_rows + row0 + r, k] if used else 0
-                row = t * TAPE_ROWS + r
-                for k in range(h_padded):
-                    work[head_at + k] = buffer[h_at + row * h_padded + k]
-                if mask.size > 0 and live:
-                    for k in range(plan[last, N_IN]):
-                        work[head_at + k] *= mask[row0 + r, k]
-                head_backward(
-                    plan, turned, work, d_at, work, head_at, mask, min(row0 + r, n_rows - 1),
-                    work, row * h_padded, grads,
-                )  # fmt: skip
-        for outwards in range(2):
-            _move_ends(plan, work, ends_at, d_state, n_rows, row0, n_given, outwards)
-            end_at = ends_at
-            for n in range(last):
-                end_at += 2 * TAPE_ROWS * plan[n, N_PADDED]
-            for above in range(0 if outwards else last):
-                n = last - 1 - above
-                end_at -= 2 * TAPE_ROWS * plan[n, N_PADDED]
-                layer_backward(
-                    plan, n, turned, buffer, work, end_at, ends, row0, TAPE_ROWS, n_given,
-                    n_steps, keep, grads, want_x or n > 0,
-                )  # fmt: skip
-        for t in range(n_steps if want_x else 0):
-            for r in range(n_given):
-                for k in range(plan[0, N_IN]):
-                    d_x[t * n_rows + row0 + r, k] = work[(t * TAPE_ROWS + r) * i_padded + k]
-
-
-@kernel
-def _loss_row(logits: Floats, y: int, weight: float, smoothing: float, d_logits: Floats) -> float:
-    """Write the gradient of one row of logits; return its loss. Both are times `weight`."""
-    n_classes = logits.size
-    top = logits[0]
-    for k in range(1, n_classes):
-        top = max(top, logits[k])
-    total = 0.0
-    for k in range(n_classes):
-        total += math.exp(np.float64(logits[k] - top))
-    log_total = math.log(total)
+    layers = pointer_like(job, job[at.LAYERS])
     loss = 0.0
-    for k in range(n_classes):
-        wanted = smoothing / n_classes
-        if k == y:
-            wanted += 1.0 - smoothing
-        log_p = np.float64(logits[k] - top) - log_total
-        loss -= wanted * log_p
-        d_logits[k] = weight * (math.exp(log_p) - wanted)
-    return weight * loss
-
-
-@kernel
-def loss_entry(
-    logits: Floats,
-    targets: I64,
-    weights: Floats,
-    class_weights: Floats,
-    smoothing: float,
-    ends: I64,
-    d_logits: Floats,
-    row_from: int,
-    row_to: int,
-) -> float:
-    """Return some rows' part of the loss that `LossSpec` defines, and write its gradient.
-
-    Parameters
-    ----------
-    logits, d_logits : (T * B, C)
-        d_logits may be logits.
-    targets, weights : (T, B)
-    class_weights : (C,)
-    smoothing : float
-    ends : int64 (B,)
-        Lengths.
-    row_from, row_to : int
-        Which rows.
-    """
-    n_steps, n_rows = targets.shape
-    total = 0.0
-    for t in range(n_steps):
-        for row in range(n_rows):
-            if weights[t, row] != 0 and t < ends[row]:
-                total += np.float64(weights[t, row]) * np.float64(class_weights[targets[t, row]])
-    loss = 0.0
-    for t in range(n_steps):
-        for row in range(row_from, row_to):
-            at = t * n_rows + row
-            if total != 0.0 and weights[t, row] != 0 and t < ends[row]:
-                y = targets[t, row]
-                weight = np.float64(weights[t, row]) * np.float64(class_weights[y]) / total
-                loss += _loss_row(logits[at], y, weight, smoothing, d_logits[at])
-            else:
-                d_logits[at] = 0
+    for k in range(n_grads):
+        grads[k] = 0
+    for s in range(slice_from, slice_to):
+        row0 = s * R
+        n_given = min(R, job[at.N_ROWS] - row0)
+        n_steps = set_limits(job, limits, row0, n_given)
+        here = offset(tape, (s - slice_from) * tape_stride)
+        if what & at.FORWARD:
+            load_inputs(job, here, limits, row0, n_given, n_steps)
+            load_state(job, here, limits, row0)
+            for n in range(job[at.N_LAYERS]):
+                layer = offset(layers, n * at.N_COLUMNS)
+                forward_layer(layer, pointer_like(tape, job[at.ARENA]), here, n_steps)
+            store_state(job, here, limits, row0)
+            if job[at.LOGITS] != 0:
+                emit_logits(
+                    job, pointer_like(tape, job[at.ARENA]), here, work, limits, row0, n_given,
+                    n_steps,
+                )  # fmt: skip
+        if what & at.BACKWARD:
+            for below in range(job[at.N_LAYERS]):
+                n = job[at.N_LAYERS] - 1 - below
+                move_ends(job, n, work, limits, row0, n_given, False)
+                loss += layer_backward(
+                    job, n, here, work, grads, limits, row0, n_given, n_steps, spec
+                )
+                move_ends(job, n, work, limits, row0, n_given, True)
+            if job[at.D_X] != 0:
+                _emit_inputs_gradient(job, work, limits, row0, n_given)
     return loss
 
 
 @kernel
-def square_sum_entry(a: Floats) -> float:
-    """Return the sum of squares, in float64 and ascending order."""
-    total = 0.0
-    for k in range(a.size):
+def _emit_inputs_gradient(job: Any, work: Any, limits: Any, row0: int, n_given: int) -> None:
+    n_in = pointer_like(job, job[at.LAYERS])[at.N_IN]
+    d_x = pointer_like(work, job[at.D_X])
+    for r in range(n_given):
+        for t in range(limits[r]):
+            source = job[at.D_ABOVE_AT] + t * job[at.D_ABOVE_STEP] + r * job[at.D_ABOVE_ROW]
+            to = (t * job[at.N_ROWS] + row0 + r) * n_in
+            for k in range(n_in):
+                d_x[to + k] = work[source + k]
+
+
+@kernel
+def add_parts(grads: Any, n: int, n_parts: int, stride: int) -> None:
+    """Add the gradients of all parts, `stride` apart, to those of the first, in order."""
+    v = lanes(grads)
+    for part in range(1, n_parts):
+        for k in range(0, n, v):
+            store(grads, k, load(grads, k) + load(grads, part * stride + k))
+
+
+@apart
+def square_sum(a: Any, n: int) -> float:
+    """Return the sum of squares in float64: eight sums of every eighth element, then their sum."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    whole = n - n % 8
+    for k in range(0, whole, 8):
+        s0 += np.float64(a[k]) * np.float64(a[k])
+        s1 += np.float64(a[k + 1]) * np.float64(a[k + 1])
+        s2 += np.float64(a[k + 2]) * np.float64(a[k + 2])
+        s3 += np.float64(a[k + 3]) * np.float64(a[k + 3])
+        s4 += np.float64(a[k + 4]) * np.float64(a[k + 4])
+        s5 += np.float64(a[k + 5]) * np.float64(a[k + 5])
+        s6 += np.float64(a[k + 6]) * np.float64(a[k + 6])
+        s7 += np.float64(a[k + 7]) * np.float64(a[k + 7])
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for k in range(whole, n):
         total += np.float64(a[k]) * np.float64(a[k])
     return total
 
 
 @kernel
-def adam_entry(
-    p: Floats,
-    g: Floats,
-    m: Floats,
-    v: Floats,
-    scale: float,
-    beta1: float,
-    beta2: float,
-    rate: float,
-    root: float,
-    eps: float,
-    shrink: float,
-) -> None:
-    """Move one array by Adam.
+def adam_moves(table: Any, n_arrays: int, grads: Any, n: int, clip: float, constants: Any) -> float:
+    """Move arrays by clipped Adam, unless the norm is not finite; return the norm.
+
+    Parameters
+    ----------
+    table : int64 (n_arrays, 5)
+        Of each array the addresses of its values and of both moments, its size, and whether it
+        decays.
+    grads : (n,)
+        All gradients, in the order of the arrays.
+    clip : float
+        Largest norm; 0: none.
+    constants : (9,)
+        See the names above; the first is overwritten.
+    """
+    norm = square_root(square_sum(grads, n))
+    if not math.isfinite(norm):
+        return norm
+    constants[SCALE] = clip / norm if 0.0 < clip < norm else 1.0
+    at_grad = 0
+    for a in range(n_arrays):
+        row = offset(table, 5 * a)
+        _adam(
+            pointer_like(grads, row[0]), offset(grads, at_grad), pointer_like(grads, row[1]),
+            pointer_like(grads, row[2]), row[3], row[4] != 0, constants,
+        )  # fmt: skip
+        at_grad += row[3]
+    return norm
+
+
+@apart
+def _adam(p: Any, g: Any, m: Any, v: Any, n: int, decays: bool, constants: Any) -> None:
+    """Move one array.
 
     ``g *= scale; m, v = moments; p = shrink * p - rate * m / (sqrt(v) / root + eps)``
     """
-    kind = p.dtype.type
-    f_scale, b1, b2 = kind(scale), kind(beta1), kind(beta2)
-    c1, c2 = kind(1.0 - beta1), kind(1.0 - beta2)
-    f_rate, f_root, f_eps, f_shrink = kind(rate), kind(root), kind(eps), kind(shrink)
-    for k in range(p.size):
-        d = g[k] * f_scale
-        m[k] = b1 * m[k] + c1 * d
-        v[k] = b2 * v[k] + c2 * d * d
-        p[k] = f_shrink * p[k] - f_rate * m[k] / (np.sqrt(v[k]) / f_root + f_eps)
+    scale, beta1, beta2 = constants[SCALE], constants[BETA1], constants[BETA2]
+    rest1, rest2, rate = constants[REST1], constants[REST2], constants[RATE]
+    root, eps = constants[ROOT], constants[EPS]
+    shrink = constants[SHRINK] if decays else scale / scale
+    for k in range(n):
+        d = g[k] * scale
+        m_new = beta1 * m[k] + rest1 * d
+        v_new = beta2 * v[k] + rest2 * d * d
+        m[k] = m_new
+        v[k] = v_new
+        p[k] = shrink * p[k] - rate * m_new / (square_root(v_new) / root + eps)
+
+
+@kernel
+def unpack(layers: Any, n_layers: int, packed: Any, plain: Any) -> None:
+    """Write packed gradients in plain layout, the arrays in the order of `Params.arrays`."""
+    v = lanes(packed)
+    to = 0
+    for n in range(n_layers):
+        layer = offset(layers, n * at.N_COLUMNS)
+        n_in, n_units = layer[at.N_IN], layer[at.N_UNITS]
+        for gate in range(4):
+            for unit in range(n_units):
+                row = gate * n_units + unit
+                here = _row_of(layer, unit, gate, v)
+                for k in range(n_in):
+                    plain[to + row * n_in + k] = packed[here + k * 4 * v]
+                here += n_in * 4 * v
+                w_hh = to + 4 * n_units * n_in + row * n_units
+                for k in range(n_units):
+                    plain[w_hh + k] = packed[here + k * 4 * v]
+                bias = to + 4 * n_units * (n_in + n_units) + row
+                plain[bias] = packed[layer[at.BIAS_AT] + (unit // v * 4 + gate) * v + unit % v]
+        to += 4 * n_units * (n_in + n_units + 1)
+    head = offset(layers, n_layers * at.N_COLUMNS)
+    n_units, n_classes = head[at.N_IN], head[at.N_UNITS]
+    for unit in range(n_classes):
+        here = head[at.WEIGHTS_AT] + unit // v * n_units * v + unit % v
+        for k in range(n_units):
+            plain[to + unit * n_units + k] = packed[here + k * v]
+        plain[to + n_classes * n_units + unit] = packed[head[at.BIAS_AT] + unit]
+
+
+@kernel
+def pack(layers: Any, n_layers: int, table: Any, arena: Any, turned: Any, what: int) -> None:
+    """Write weights packed into `arena` if ``what & 1``, and turned into `turned` if ``what & 2``.
+
+    `table` is that of `adam_moves`.
+    """
+    v = lanes(arena)
+    for n in range(n_layers):
+        layer = offset(layers, n * at.N_COLUMNS)
+        n_in, n_units, n_padded = layer[at.N_IN], layer[at.N_UNITS], layer[at.N_PADDED]
+        w_ih = pointer_like(arena, table[15 * n])
+        w_hh = pointer_like(arena, table[15 * n + 5])
+        bias = pointer_like(arena, table[15 * n + 10])
+        for gate in range(4):
+            for unit in range(n_units):
+                row = gate * n_units + unit
+                if what & 1:
+                    here = _row_of(layer, unit, gate, v)
+                    for k in range(n_in):
+                        arena[here + k * 4 * v] = w_ih[row * n_in + k]
+                    here += n_in * 4 * v
+                    for k in range(n_units):
+                        arena[here + k * 4 * v] = w_hh[row * n_units + k]
+                    here = layer[at.BIAS_AT] + (unit // v * 4 + gate) * v + unit % v
+                    arena[here] = bias[row]
+                if what & 2:
+                    j = (unit // v * 4 + gate) * v + unit % v
+                    to = offset(turned, layer[at.TURNED_AT])
+                    _turn_row(offset(w_hh, row * n_units), n_units, to, j, 4 * n_padded)
+                    to = offset(turned, layer[at.TURNED_INPUTS_AT])
+                    _turn_row(offset(w_ih, row * n_in), n_in, to, j, 4 * n_padded)
+    head = offset(layers, n_layers * at.N_COLUMNS)
+    n_units, n_padded = head[at.N_IN], offset(head, -at.N_COLUMNS)[at.N_PADDED]
+    w_out = pointer_like(arena, table[15 * n_layers])
+    bias = pointer_like(arena, table[15 * n_layers + 5])
+    for unit in range(head[at.N_UNITS]):
+        if what & 1:
+            here = head[at.WEIGHTS_AT] + unit // v * n_units * v + unit % v
+            for k in range(n_units):
+                arena[here + k * v] = w_out[unit * n_units + k]
+            arena[head[at.BIAS_AT] + unit] = bias[unit]
+        if what & 2:
+            for k in range(n_units):
+                turned[head[at.TURNED_AT] + unit * n_padded + k] = w_out[unit * n_units + k]
+
+
+@kernel
+def _row_of(layer: Any, unit: int, gate: int, v: int) -> int:
+    """Return where in a packed layer the weights of a unit's gate begin, 4 V apart."""
+    n_k = layer[at.N_IN] + layer[at.N_UNITS]
+    return int(layer[at.WEIGHTS_AT] + (unit // v * n_k * 4 + gate) * v + unit % v)
+
+
+@kernel
+def _turn_row(row: Any, n: int, turned: Any, j: int, n_gates: int) -> None:
+    """Write one row of weights into turned blocks, as row j of n_gates (see `backward.add_rows`)."""
+    v = lanes(row)
+    width = -(-n // v) * v
+    pairs = width - width % (2 * v)
+    for k0 in range(0, width, 2 * v):
+        block = 2 * v if k0 < pairs else v
+        to = k0 * n_gates + j * block
+        for k in range(min(block, n - k0)):
+            turned[to + k] = row[k0 + k]

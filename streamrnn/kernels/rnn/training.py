@@ -44,7 +44,7 @@ TRAIN = Unit(
     generic=True,
     sources=tuple(
         f"rnn/{name}.py"
-        for name in ("back", "gates", "job", "learn", "loss", "machine", "simd", "taped", "tiles")
+        for name in ("backward", "gates", "job", "learn", "loss", "machine", "simd", "taped", "tiles")
     ),
 )
 #: Smaller updates than this many multiplications are done by one thread: waking another, which
