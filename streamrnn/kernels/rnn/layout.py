@@ -26,12 +26,14 @@ The second arena, `turned`, is for going backwards; it is made anew from the wei
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.params import Params, padded
-from streamrnn.kernels.rnn.machine import VECTOR_BYTES
+from streamrnn.kernels.rnn.machine import HEAD_ROWS, TILE_ROWS, VECTOR_BYTES
 
 #: Slots of a header: the number of layers; addresses of the layers' weights and of the arena;
 #: whether those weights are bfloat16 pairs; address of a stream's scratch; whether the next step
@@ -42,6 +44,12 @@ PLAN_AT, N_COLUMNS = 8, 6
 #: Columns of `plan`: inputs, units (of the head: classes), units padded, and where in the arenas
 #: the weights, the bias and the turned weights begin.
 N_IN, N_UNITS, N_PADDED, W_AT, B_AT, T_AT = range(N_COLUMNS)
+
+
+#: Rows that are worked on together, and steps that they go through one layer before the next.
+SLAB_ROWS, CHUNK_STEPS = 16, 16
+#: From so many inputs on, a chunk of one stream sums those of several frames together.
+BATCHED_INPUTS = 32
 
 
 def make_plan(params: Params) -> tuple[I64, int, int]:
@@ -132,6 +140,24 @@ def _pairs(weights: Floats) -> npt.NDArray[np.uint32]:
     head = (odd - tail + np.uint32(0x8000)) & ~low
     head = np.where(odd & np.uint32(0x7FFFFFFF) < np.uint32(0x8000), odd & ~low, head)
     return np.asarray(head | tail, np.uint32)
+
+
+def _width(plan: I64) -> int:
+    return int(plan[:-1, N_PADDED].max())
+
+
+def scratch_size(plan: I64, dtype: np.dtype[Any]) -> int:
+    """Return the size of the scratch of one stream (see live.py)."""
+    v = VECTOR_BYTES // dtype.itemsize
+    return 4 * _width(plan) + 5 * int(plan[:-1, N_PADDED].sum()) + HEAD_ROWS * v
+
+
+def work_size(plan: I64, dtype: np.dtype[Any], n_steps: int) -> int:
+    """Return the size of the scratch of a run of `n_steps` steps (see rows.py)."""
+    v, width, room = VECTOR_BYTES // dtype.itemsize, _width(plan), min(n_steps, CHUNK_STEPS)
+    slab = TILE_ROWS * 4 * v + HEAD_ROWS * v + (1 + 2 * room) * SLAB_ROWS * width
+    chunk = HEAD_ROWS * v + (CHUNK_STEPS + 4 + 6 * room) * width
+    return max(slab, chunk)
 
 
 class Views:

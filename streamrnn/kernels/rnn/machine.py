@@ -51,3 +51,6 @@ TILE_ROWS = 4 if N_REGISTERS == 32 else 2
 #: Blocks of units whose sums are held in registers together where there is one row only: enough to
 #: hide the latency of an addition, and few enough that the order of blocks can follow the cache.
 ROW_BLOCKS = 2
+#: Rows whose logits are summed together: the head has one vector of sums in place of four, and one
+#: row's additions wait for one another.
+HEAD_ROWS = 2 * TILE_ROWS

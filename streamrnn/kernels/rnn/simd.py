@@ -156,6 +156,19 @@ def pointer_like(typing_context: Any, pattern: Any, address: Any) -> Any:
 
 
 @intrinsic
+def words_at(typing_context: Any, address: Any) -> Any:
+    """Return an address, an int64, as a pointer to unsigned 32-bit words."""
+    if not isinstance(address, types.Integer):
+        return None
+    pointer: Any = types.CPointer(types.uint32)  # type: ignore[no-untyped-call]
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+    return pointer(types.int64), codegen
+
+
+@intrinsic
 def load(typing_context: Any, a: Any, at: Any) -> Any:
     """Return the vector that starts at ``a[at]``."""
     if not _is_floats(a):

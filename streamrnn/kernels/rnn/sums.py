@@ -1,13 +1,14 @@
 """Sums of products, k ascending, held in registers: what nearly all time is spent on.
 
-Both intrinsics here do::
+The intrinsics here do::
 
     out[row][block] = plus[row][block] + (start[block] + sum over k of w[block][k] x[row][k])
 
 where each of ``out[row][block]``, ``plus[row][block]``, ``start[block]`` and ``w[block][k]`` is the
 four gates' vectors, one behind the other (see layout.py). `row_sums` does it for one row and up to
-`ROW_BLOCKS` blocks, `tile_sums` for up to `TILE_ROWS` rows and one block. Missing rows or blocks
-are done as copies of the last one, which costs no time that the machine could use otherwise.
+`ROW_BLOCKS` blocks, `tile_sums` for up to `TILE_ROWS` rows and one block. `head_sums` is for the
+head, which has one vector in place of four, and up to `HEAD_ROWS` rows. Missing rows or blocks are
+done as copies of the last one, which costs no time that the machine could use otherwise.
 
 Weights are floats, or bfloat16 in pairs: an unsigned 32-bit word holds those of an even k in its
 lower half and of the next k in its upper half. The upper one is read with the lower one as the tail
@@ -24,11 +25,10 @@ from numba import types
 from numba.core import cgutils
 
 from streamrnn.kernels.jit import intrinsic
-from streamrnn.kernels.rnn.machine import ROW_BLOCKS, TILE_ROWS
+from streamrnn.kernels.rnn.machine import HEAD_ROWS, ROW_BLOCKS, TILE_ROWS
 from streamrnn.kernels.rnn.simd import VECTORS, ir_type, part_pointer, read, splat, write
 
-_WORD = ir.IntType(64)
-_GATES = range(4)
+_WORD, _I32 = ir.IntType(64), ir.IntType(32)
 
 
 class _Emitter:
@@ -36,16 +36,16 @@ class _Emitter:
 
     Attributes
     ----------
-    rows, blocks : int
-        Size of the tile.
+    vectors : int
+        In a block.
     pairs : bool
         Weights are bfloat16 pairs.
     """
 
-    def __init__(self, builder: Any, element: Any, rows: int, blocks: int, pairs: bool) -> None:
+    def __init__(self, builder: Any, element: Any, vectors: int, pairs: bool) -> None:
         self.builder = builder
         self.kind = VECTORS[element]
-        self.rows, self.blocks, self.pairs = rows, blocks, pairs
+        self.vectors, self.pairs = vectors, pairs
         vector = ir_type(self.kind)
         name = f"llvm.fmuladd.v{self.kind.lanes}f{element.bitwidth}"
         declared = ir.FunctionType(vector, [vector] * 3)
@@ -56,23 +56,27 @@ class _Emitter:
         """Return pointers to n parts, `stride` apart, of which `given` are there."""
         return [part_pointer(self.builder, first, j, stride, given) for j in range(n)]
 
-    def gates(self, pointer: Any) -> list[Any]:
-        """Load the vectors of four gates."""
-        return [
-            read(self.builder, self.builder.gep(pointer, [_WORD(g * self.kind.lanes)]), self.kind)
-            for g in _GATES
-        ]
+    def places(self, pointer: Any) -> list[Any]:
+        """Return the pointers to the vectors of a block."""
+        lanes = self.kind.lanes
+        return [self.builder.gep(pointer, [_WORD(g * lanes)]) for g in range(self.vectors)]
+
+    def load(self, pointer: Any) -> list[Any]:
+        """Load the vectors of a block."""
+        return [read(self.builder, place, self.kind) for place in self.places(pointer)]
 
     def words(self, pointer: Any) -> list[tuple[Any, Any]]:
-        """Load four gates' words of pairs, and return the weights of even and of odd k."""
-        word = ir.VectorType(ir.IntType(32), self.kind.lanes)
-        shift, results = ir.Constant(word, [16] * self.kind.lanes), []
-        for g in _GATES:
-            place = self.builder.gep(pointer, [_WORD(g * self.kind.lanes)])
-            both = self.builder.load(self.builder.bitcast(place, word.as_pointer()))
+        """Load a block's words of pairs, and return the weights of even and of odd k."""
+        builder, lanes = self.builder, self.kind.lanes
+        word, single = ir.VectorType(_I32, lanes), ir.VectorType(ir.FloatType(), lanes)
+        shift, results = ir.Constant(word, [16] * lanes), []
+        for place in self.places(pointer):
+            both = builder.load(builder.bitcast(place, word.as_pointer()))
             both.align = 4
-            even = self.builder.bitcast(self.builder.shl(both, shift), ir_type(self.kind))
-            results.append((even, self.builder.bitcast(both, ir_type(self.kind))))
+            halves = [builder.bitcast(w, single) for w in (builder.shl(both, shift), both)]
+            if ir_type(self.kind) != single:
+                halves = [builder.fpext(half, ir_type(self.kind)) for half in halves]
+            results.append((halves[0], halves[1]))
         return results
 
     def add(self, totals: list[Any], weights: list[Any], x_rows: list[Any], k: Any) -> list[Any]:
@@ -88,10 +92,10 @@ class _Emitter:
 
     def add_step(self, totals: list[Any], w_blocks: list[Any], x_rows: list[Any], s: Any) -> Any:
         """Return the totals with step `s` added: one k, or with pairs two."""
-        at = self.builder.mul(s, _WORD(4 * self.kind.lanes))
+        at = self.builder.mul(s, _WORD(self.vectors * self.kind.lanes))
         here = [self.builder.gep(w, [at]) for w in w_blocks]
         if not self.pairs:
-            return self.add(totals, [w for place in here for w in self.gates(place)], x_rows, s)
+            return self.add(totals, [w for place in here for w in self.load(place)], x_rows, s)
         both = [w for place in here for w in self.words(place)]
         k = self.builder.shl(s, _WORD(1))
         totals = self.add(totals, [even for even, _ in both], x_rows, k)
@@ -132,7 +136,7 @@ class _Emitter:
         before = builder.block
         last = builder.sub(n, _WORD(1))
         with builder.if_then(builder.trunc(n, ir.IntType(1))):
-            at = builder.mul(builder.ashr(last, _WORD(1)), _WORD(4 * self.kind.lanes))
+            at = builder.mul(builder.ashr(last, _WORD(1)), _WORD(self.vectors * self.kind.lanes))
             even = [e for w in w_blocks for e, _ in self.words(builder.gep(w, [at]))]
             added, inside = self.add(totals, even, x_rows, last), builder.block
         results = []
@@ -152,7 +156,7 @@ def _not_unrolled(module: Any) -> Any:
     return note
 
 
-def _make(n_rows: int, n_blocks: int) -> Callable[..., Any]:
+def _make(n_rows: int, n_blocks: int, n_vectors: int) -> Callable[..., Any]:
     def sums(
         typing_context: Any, w: Any, w_block: Any, start: Any, start_block: Any, x: Any, x_row: Any,
         n: Any, plus: Any, plus_row: Any, plus_block: Any, out: Any, out_row: Any, given: Any,
@@ -165,30 +169,34 @@ def _make(n_rows: int, n_blocks: int) -> Callable[..., Any]:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             (w, w_block, start, start_block, x, x_row, n, plus, plus_row, plus_block, out, out_row,
              given) = arguments  # fmt: skip
-            emit = _Emitter(builder, element, n_rows, n_blocks, pairs)
+            emit = _Emitter(builder, element, n_vectors, pairs)
             rows_given, blocks_given = (given, _WORD(1)) if n_rows > 1 else (_WORD(1), given)
-            w_blocks = emit.pointers(w, w_block, n_blocks, blocks_given)
-            x_rows = emit.pointers(x, x_row, n_rows, rows_given)
-            starts = emit.pointers(start, start_block, n_blocks, blocks_given)
-            totals = [v for place in starts for v in emit.gates(place)] * n_rows
-            steps = builder.ashr(n, _WORD(1)) if pairs else n
-            totals = emit.loop(totals, w_blocks, x_rows, steps)
+
+            def blocks(first: Any, stride: Any) -> list[Any]:
+                return emit.pointers(first, stride, n_blocks, blocks_given)
+
+            def rows(first: Any, stride: Any) -> list[Any]:
+                return emit.pointers(first, stride, n_rows, rows_given)
+
+            w_blocks, x_rows = blocks(w, w_block), rows(x, x_row)
+            totals = [v for place in blocks(start, start_block) for v in emit.load(place)] * n_rows
+            totals = emit.loop(totals, w_blocks, x_rows, builder.ashr(n, _WORD(1)) if pairs else n)
             if pairs:
                 totals = emit.last_of_odd(totals, w_blocks, x_rows, n)
-            out_block = _WORD(4 * emit.kind.lanes)
+            out_block = _WORD(n_vectors * emit.kind.lanes)
             added = [
-                gate
-                for row in emit.pointers(plus, plus_row, n_rows, rows_given)
-                for place in emit.pointers(row, plus_block, n_blocks, blocks_given)
-                for gate in emit.gates(place)
+                v
+                for row in rows(plus, plus_row)
+                for place in blocks(row, plus_block)
+                for v in emit.load(place)
             ]
-            places = [
-                builder.gep(place, [_WORD(g * emit.kind.lanes)])
-                for row in emit.pointers(out, out_row, n_rows, rows_given)
-                for place in emit.pointers(row, out_block, n_blocks, blocks_given)
-                for g in _GATES
+            to = [
+                place
+                for row in rows(out, out_row)
+                for block in blocks(row, out_block)
+                for place in emit.places(block)
             ]
-            for total, more, place in zip(totals, added, places, strict=True):
+            for total, more, place in zip(totals, added, to, strict=True):
                 write(builder, builder.fadd(more, total), place, emit.kind)
             return context.get_dummy_value()
 
@@ -199,7 +207,8 @@ def _make(n_rows: int, n_blocks: int) -> Callable[..., Any]:
 
 
 #: Arguments: w, w_block, start, start_block, x, x_row, n, plus, plus_row, plus_block, out, out_row,
-#: and how many blocks are given (`row_sums`, which ignores the rows' strides) or rows (`tile_sums`,
-#: which ignores the blocks'). Strides count elements.
-row_sums = _make(1, ROW_BLOCKS)
-tile_sums = _make(TILE_ROWS, 1)
+#: and how many blocks are given (`row_sums`, which ignores the rows' strides) or rows (the others,
+#: which ignore the blocks'). Strides count elements.
+row_sums = _make(1, ROW_BLOCKS, 4)
+tile_sums = _make(TILE_ROWS, 1, 4)
+head_sums = _make(HEAD_ROWS, 1, 1)

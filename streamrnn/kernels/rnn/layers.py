@@ -1,0 +1,187 @@
+"""The parts of a network's step that all ways of running it share.
+
+`plan` is a pointer to a header (layout.py), from which everything else is found. Sums follow
+docs/adr/0001-order-of-summation.md; the vectors here are those of layout.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamrnn.kernels.jit import apart, kernel
+from streamrnn.kernels.rnn import layout as at
+from streamrnn.kernels.rnn.gates import cell
+from streamrnn.kernels.rnn.machine import HEAD_ROWS, ROW_BLOCKS, TILE_ROWS
+from streamrnn.kernels.rnn.simd import (
+    lanes,
+    load,
+    load_wide,
+    offset,
+    pointer_like,
+    store,
+    store_wide,
+    words_at,
+)
+from streamrnn.kernels.rnn.sums import head_sums, row_sums
+
+
+@kernel
+def column(plan: Any, n: int, which: int) -> int:
+    """Return an entry of the plan's row `n`."""
+    return int(plan[at.PLAN_AT + n * at.N_COLUMNS + which])
+
+
+@kernel
+def n_stored(plan: Any, n: int) -> int:
+    """Return how many words hold n weights: n, or half of them."""
+    return (n + 1) >> 1 if plan[at.IS_PAIRS] else n
+
+
+@kernel
+def weights_at(plan: Any, n: int, block: int, hidden: bool, v: int) -> int:
+    """Return where in its memory a block's weights of inputs, or of hidden units, begin."""
+    n_in = n_stored(plan, column(plan, n, at.N_IN))
+    n_k = n_in + n_stored(plan, column(plan, n, at.N_UNITS))
+    return column(plan, n, at.W_AT) + (block * n_k + (n_in if hidden else 0)) * 4 * v
+
+
+@kernel
+def block_stride(plan: Any, n: int, v: int) -> int:
+    """Return the way from one block's weights to the next one's."""
+    return weights_at(plan, n, 1, False, v) - weights_at(plan, n, 0, False, v)
+
+
+@apart
+def cells(z: Any, z_stride: int, c: Any, c_stride: int, h: Any, h_stride: int, n: int) -> None:
+    """Update up to `TILE_ROWS` vectors of cells: those of several rows, or of several blocks.
+
+    Parameters
+    ----------
+    z, z_stride
+        Pre-activations of the first, and the way to the next.
+    c, c_stride
+        Cell states, overwritten.
+    h, h_stride
+        Where the hidden values go.
+    n : int
+        How many there are.
+    """
+    v = lanes(z)
+    z_i, z_f = load_wide(z, z_stride, n), load_wide(offset(z, v), z_stride, n)
+    z_g, z_o = load_wide(offset(z, 2 * v), z_stride, n), load_wide(offset(z, 3 * v), z_stride, n)
+    c_new, h_new = cell(z_i, z_f, z_g, z_o, load_wide(c, c_stride, n))
+    store_wide(c, c_stride, n, c_new)
+    store_wide(h, h_stride, n, h_new)
+
+
+@apart
+def _row_groups(
+    w: Any, w_block: int, start: Any, start_block: int, x: Any, n_k: int, plus: Any,
+    plus_block: int, out: Any, n_blocks: int, backwards: int,
+) -> None:  # fmt: skip
+    """Do what `row_layer` does, on pointers."""
+    out_block = 4 * lanes(x)
+    n_groups = (n_blocks + ROW_BLOCKS - 1) // ROW_BLOCKS
+    block, step = 0, ROW_BLOCKS
+    if backwards:
+        block, step = (n_groups - 1) * ROW_BLOCKS, -ROW_BLOCKS
+    for _ in range(n_groups):
+        row_sums(
+            offset(w, block * w_block), w_block, offset(start, block * start_block), start_block,
+            x, 0, n_k, offset(plus, block * plus_block), 0, plus_block,
+            offset(out, block * out_block), 0, min(ROW_BLOCKS, n_blocks - block),
+        )  # fmt: skip
+        block += step
+
+
+@kernel
+def row_layer(
+    plan: Any, n: int, hidden: bool, x: Any, plus: Any, plus_block: int, out: Any, backwards: int
+) -> None:
+    """Write ``plus + (b + w_ih x)``, or if `hidden` ``plus + (0 + w_hh x)``, for one row.
+
+    Parameters
+    ----------
+    plan, n
+        The network, and which layer.
+    x
+        Inputs, or hidden vector.
+    plus, plus_block
+        What is added, and the way from block to block there; may be `out`.
+    out
+        [block][gate][V]
+    backwards : int
+        Take the blocks in descending order. What was read last is still in the cache, and a run
+        that turns round each time reads it first. It changes no sum.
+    """
+    v = lanes(x)
+    start = pointer_like(x, plan[at.ARENA])
+    start_block, n_k = 0, column(plan, n, at.N_UNITS)
+    if not hidden:
+        start = offset(start, column(plan, n, at.B_AT))
+        start_block, n_k = 4 * v, column(plan, n, at.N_IN)
+    w_at, w_block = weights_at(plan, n, 0, hidden, v), block_stride(plan, n, v)
+    n_blocks = column(plan, n, at.N_PADDED) // v
+    if plan[at.IS_PAIRS]:
+        _row_groups(
+            offset(words_at(plan[at.WEIGHTS]), w_at), w_block, start, start_block, x, n_k,
+            plus, plus_block, out, n_blocks, backwards,
+        )  # fmt: skip
+    else:
+        _row_groups(
+            offset(pointer_like(x, plan[at.WEIGHTS]), w_at), w_block, start, start_block, x, n_k,
+            plus, plus_block, out, n_blocks, backwards,
+        )  # fmt: skip
+
+
+@kernel
+def row_cells(z: Any, c: Any, h: Any, n_padded: int) -> None:
+    """Update one row of cells; `h` gets the hidden vector."""
+    v = lanes(z)
+    n_blocks = n_padded // v
+    for block in range(0, n_blocks, TILE_ROWS):
+        given = min(TILE_ROWS, n_blocks - block)
+        at_z, at_c = offset(z, block * 4 * v), offset(c, block * v)
+        cells(at_z, 4 * v, at_c, v, offset(h, block * v), v, given)
+
+
+@kernel
+def width(plan: Any) -> int:
+    """Return the size of the widest padded hidden vector."""
+    widest = 0
+    for n in range(plan[at.N_LAYERS]):
+        widest = max(widest, column(plan, n, at.N_PADDED))
+    return widest
+
+
+@apart
+def head(plan: Any, h: Any, h_row: int, n_rows: int, scratch: Any, logits: Any) -> None:
+    """Write ``b_out + w_out h`` for some rows.
+
+    Parameters
+    ----------
+    h, h_row
+        The last hidden vector of the first row, and the way to the next.
+    scratch
+        ``HEAD_ROWS * V`` numbers, overwritten.
+    logits
+        (n_rows, C)
+    """
+    last, v = plan[at.N_LAYERS], lanes(h)
+    arena = pointer_like(h, plan[at.ARENA])
+    n_units, n_classes = column(plan, last, at.N_IN), column(plan, last, at.N_UNITS)
+    for r in range(0, n_rows, HEAD_ROWS):
+        given = min(HEAD_ROWS, n_rows - r)
+        for c in range(0, n_classes, v):
+            head_sums(
+                offset(arena, column(plan, last, at.W_AT) + c * n_units), 0,
+                offset(arena, column(plan, last, at.B_AT) + c), 0,
+                offset(h, r * h_row), h_row, n_units, arena, 0, 0, scratch, v, given,
+            )  # fmt: skip
+            for row in range(given):
+                to = (r + row) * n_classes + c
+                if c + v <= n_classes:
+                    store(logits, to, load(scratch, row * v))
+                else:
+                    for k in range(n_classes - c):
+                        logits[to + k] = scratch[row * v + k]
