@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from streamrnn.core.types import I64, Floats
-from streamrnn.kernels import jit
+from streamrnn.kernels import native
+from streamrnn.kernels.arguments import as_argument, check_output
 from streamrnn.kernels.params import (
     AdamSpec,
     Batch,
@@ -20,122 +19,111 @@ from streamrnn.kernels.params import (
     Params,
     State,
     UpdateResult,
-    padded,
 )
-from streamrnn.kernels.rnn import forward, infer, layout, learn
+from streamrnn.kernels.rnn import layout
+from streamrnn.kernels.rnn.stepper import Stepper
+from streamrnn.kernels.rnn.training import TRAIN, Tape, Trainer
+from streamrnn.kernels.rnn.units import CALL, INFER, LIVE
 
-#: Every kernel that Python calls.
-ENTRIES = (
-    infer.run_entry,
-    forward.turn_entry,
-    learn.backward_entry,
-    learn.loss_entry,
-    learn.square_sum_entry,
-    learn.adam_entry,
-)
-_NO_ENDS = np.empty(0, np.int64)
+PRECISIONS = ("exact", "bf16")
 
 
 class Network:
-    """The handle: a network's weights in plain layout and packed, and the buffers of training.
+    """The handle: a network's weights in plain layout and packed.
 
     Attributes
     ----------
     params : Params
         The weights, which `train_step` moves.
-    plan, arena, turned
+    plan, arena
         See layout.py.
+    precision : str
+        See `Backend.upload`.
     """
 
-    def __init__(self, params: Params) -> None:
-        self.params = params
+    def __init__(self, params: Params, precision: str) -> None:
+        self.params, self.precision = params, precision
         self.dtype = params.dtype
-        self.plan, n_arena, n_turned = layout.make_plan(params)
-        self.arena = np.zeros(n_arena, self.dtype)
-        self.views = layout.Views(self.plan, self.arena, head_by_class=False)
-        self.n_turned = n_turned
-        self.turned: Floats | None = None
-        self.no_mask = np.empty((0, 0), self.dtype)
-        self.grads = params.zeros_like()
-        self.packed_grads = np.zeros_like(self.arena)
-        self.grad_views = layout.Views(self.plan, self.packed_grads, head_by_class=True)
-        self.rooms: dict[tuple[int, int], _Room] = {}
-        self.pack()
+        self.plan, n_arena, self.n_turned = layout.make_plan(params)
+        self.arena = native.aligned(n_arena, self.dtype)
+        layout.Views(self.plan, self.arena, head_by_class=False).write(params)
+        arena_at = native.address(self.arena)
+        self.header = layout.make_header(self.plan, arena_at, arena_at)
+        if precision == "bf16":
+            paired, n_words = layout.plan_pairs(self.plan)
+            self.words = native.aligned(n_words, np.uint32)
+            layout.pack_pairs(self.plan, self.arena, paired, self.words)
+            words_at = native.address(self.words)
+            self.header = layout.make_header(paired, words_at, arena_at, is_pairs=True)
+        self.header_at = native.address(self.header)
+        self.entry = native.load(INFER, self.dtype).run
+        self._works: list[Floats] = []
 
-    def pack(self) -> None:
-        """Bring the packed weights up to date; the turned ones only once they are in use."""
-        self.views.write(self.params)
-        if self.turned is not None:
-            forward.turn_entry(self.plan, self.arena, self.turned)
+    @cached_property
+    def trainer(self) -> Trainer:
+        """What going backwards needs besides."""
+        if self.precision != "exact":
+            raise ValueError(f"weights in {self.precision} are for inference only")
+        return Trainer(self.params, self.plan, self.arena, self.n_turned)
 
-    def turn(self) -> Floats:
-        """Return the turned weights."""
-        if self.turned is None:
-            self.turned = np.zeros(self.n_turned, self.dtype)
-            forward.turn_entry(self.plan, self.arena, self.turned)
-        return self.turned
+    def run(
+        self, x: Floats, state: State, logits: Floats, ends: I64 | None, mask: Floats | None
+    ) -> None:
+        """Run checked arguments, (T, B, .), through the network."""
+        n_steps, n_rows, _ = x.shape
+        if not logits.size:
+            return
+        work = self._take_work(n_steps)
+        self.entry(
+            self.header_at, native.address(state.arena), native.address(x),
+            None if ends is None else native.address(ends),
+            None if mask is None else native.address(mask),
+            native.address(logits), n_steps, n_rows, 0, n_rows, native.address(work),
+        )  # fmt: skip
+        self._works.append(work)
 
-    def work_size(self, n_steps: int) -> int:
-        """Return the size of the work space of going back through `n_steps` steps."""
-        v = padded(1, self.dtype)
-        return int(learn.work_size.py_func(self.plan, v, n_steps))  # type: ignore[attr-defined]
-
-    def tape_size(self, n_steps: int) -> int:
-        """Return the size of one slice's buffer on a tape of `n_steps` steps."""
-        size = forward.layer_at.py_func  # type: ignore[attr-defined]
-        return int(size(self.plan, len(self.plan), infer.TAPE_ROWS, n_steps, True))
-
-    def room(self, n_steps: int, n_rows: int) -> _Room:
-        """Return the buffers of an update of this shape; those of the last shapes are kept."""
-        key = (n_steps, n_rows)
-        if key not in self.rooms:
-            if len(self.rooms) >= 4:
-                self.rooms.clear()
-            self.rooms[key] = _Room(
-                tape=np.empty((1, self.tape_size(n_steps)), self.dtype),
-                work=np.empty(self.work_size(n_steps), self.dtype),
-                logits=np.empty((n_steps * n_rows, self.params.n_classes), self.dtype),
-                d_state=np.empty(2 * n_rows * sum(self.params.hidden_sizes), self.dtype),
-            )
-        return self.rooms[key]
-
-
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """Buffers of one slice on its way forwards and backwards; see `learn.backward_entry`."""
-
-    tape: Floats
-    work: Floats
-    logits: Floats
-    d_state: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class _Tape:
-    """What `forward` keeps: the buffers of all slices, and how it was called."""
-
-    slices: Floats
-    ends: I64
-    mask: Floats
-    n_steps: int
-    n_rows: int
+    def _take_work(self, n_steps: int) -> Floats:
+        """Return scratch that no other thread has; whoever takes it gives it back."""
+        size = layout.work_size(self.plan, self.dtype, n_steps)
+        try:
+            work = self._works.pop()
+        except IndexError:
+            work = native.aligned(size, self.dtype)
+        return work if work.size >= size else native.aligned(size, self.dtype)
 
 
 class CpuBackend:
-    """Runs networks in compiled code on one core. See `Backend` for what each method promises."""
+    """Runs networks in compiled code. See `Backend` for what each method promises.
+
+    Parameters
+    ----------
+    n_threads : int
+        How many may work on one update; the bits do not depend on it.
+    """
 
     name = "cpu"
 
-    def warm_up(self, dtype: np.dtype[Any], *, training: bool = False) -> None:
-        """Compile the entries for `dtype`, or load them from the cache."""
-        _compile(np.dtype(dtype), training)
+    def __init__(self, n_threads: int = 1) -> None:
+        self.n_threads = n_threads
 
-    def upload(self, params: Params) -> Network:
+    def warm_up(self, dtype: np.dtype[Any], *, training: bool = False) -> None:
+        """Compile the units for `dtype`, or load them from the cache."""
+        units = (INFER, LIVE, TRAIN) if training else (INFER, LIVE)
+        parts = [native.part_of(unit, dtype) for unit in units]
+        if dtype == np.float32:
+            parts[1] = native.part_of(CALL)
+        native.prepare(parts)
+        for part in parts:
+            native.load(part.unit, part.dtype or None)
+
+    def upload(self, params: Params, *, precision: str = "exact") -> Network:
         """Return a handle on a packed copy of the weights."""
         if params.dtype not in (np.float32, np.float64):
             raise ValueError(f"weights are {params.dtype}, expected float32 or float64")
-        self.warm_up(params.dtype)
-        return Network(params.with_arrays([np.array(a, order="C") for a in params.arrays()]))
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+        copy = params.with_arrays([np.array(a, order="C") for a in params.arrays()])
+        return Network(copy, precision)
 
     def download(self, handle: Network) -> Params:
         """Return a copy of the weights."""
@@ -152,7 +140,23 @@ class CpuBackend:
 
     def step(self, handle: Network, x: Floats, state: State, logits: Floats) -> None:
         """Advance every row by one frame."""
-        self._checked_step(handle, x, state, logits)
+        params, n_rows = handle.params, state.n_rows
+        _check_state(params, state)
+        x = as_argument("x", x, handle.dtype, (n_rows, params.n_inputs))
+        check_output("logits", logits, handle.dtype, (n_rows, params.n_classes))
+        handle.run(x[None], state, logits, None, None)
+
+    def stepper(self, handle: Network, state: State, logits: Floats) -> Stepper:
+        """Return one stream, ready to be stepped."""
+        _check_state(handle.params, state)
+        if state.n_rows != 1:
+            raise ValueError(f"a stepper steps one stream, not {state.n_rows}")
+        return Stepper(handle.header, handle.plan, state, logits, handle)
+
+    def row(self, handle: Network) -> Stepper:
+        """Return a fresh stream for compiled code."""
+        logits = np.zeros((1, handle.params.n_classes), handle.dtype)
+        return self.stepper(handle, self.zero_state(handle, 1), logits)
 
     def forward(
         self,
@@ -163,56 +167,34 @@ class CpuBackend:
         out_mask: Floats | None = None,
         *,
         keep_tape: bool = False,
-    ) -> tuple[Floats, _Tape | None]:
+    ) -> tuple[Floats, Tape | None]:
         """Run T steps."""
         params = handle.params
         n_rows = state.n_rows
         _check_state(params, state)
-        x = jit.as_argument("x", x, handle.dtype, (None, n_rows, params.n_inputs))
-        n_steps = len(x)
-        ends = _NO_ENDS if lengths is None else _checked_ends(lengths, n_steps, n_rows)
+        x = as_argument("x", x, handle.dtype, (None, n_rows, params.n_inputs))
+        ends = None if lengths is None else _checked_ends(lengths, len(x), n_rows)
         mask = _checked_mask(handle, out_mask, n_rows)
-        logits = np.zeros((n_steps, n_rows, params.n_classes), handle.dtype)
-        n_slices = -(-n_rows // infer.TAPE_ROWS) if keep_tape else 0
-        tape = np.empty((n_slices, handle.tape_size(n_steps) if keep_tape else 0), handle.dtype)
-        infer.fill_inputs(x, ends, tape, 0, n_rows if keep_tape else 0)
-        if n_rows and n_steps:
-            flat = _flat(state)
-            infer.run_entry(
-                handle.plan, handle.arena, x.reshape(-1, params.n_inputs), n_steps, flat,
-                ends, mask, logits.reshape(-1, params.n_classes), tape, 0, n_rows,
-            )  # fmt: skip
-            _unflatten(flat, state)
-        return logits, _Tape(tape, ends, mask, n_steps, n_rows) if keep_tape else None
+        if keep_tape:
+            return handle.trainer.forward(x, state, ends, mask)
+        logits = np.zeros((len(x), n_rows, params.n_classes), handle.dtype)
+        handle.run(x, state, logits, ends, mask)
+        return logits, None
 
     def backward(
         self,
         handle: Network,
-        tape: _Tape,
+        tape: Tape,
         d_logits: Floats,
         d_state: State | None = None,
     ) -> tuple[Grads, Floats, State]:
         """Back-propagate through time."""
         params = handle.params
-        n_steps, n_rows = tape.n_steps, tape.n_rows
-        shape = (n_steps, n_rows, params.n_classes)
-        d_logits = jit.as_argument("d_logits", d_logits, handle.dtype, shape)
-        self.warm_up(handle.dtype, training=True)
-        start = self.zero_state(handle, n_rows) if d_state is None else d_state.copy()
+        shape = (tape.n_steps, tape.n_rows, params.n_classes)
+        d_logits = as_argument("d_logits", d_logits, handle.dtype, shape)
+        start = self.zero_state(handle, tape.n_rows) if d_state is None else d_state.copy()
         _check_state(params, start)
-        packed = np.zeros_like(handle.arena)
-        d_x = np.zeros((n_steps, n_rows, params.n_inputs), handle.dtype)
-        flat = _flat(start)
-        if n_rows and n_steps:
-            learn.backward_entry(
-                handle.plan, handle.turn(), tape.slices.copy(),
-                np.empty(handle.work_size(n_steps), handle.dtype), tape.ends, tape.mask,
-                d_logits.reshape(-1, params.n_classes), flat, packed,
-                d_x.reshape(-1, params.n_inputs), n_steps, 0, n_rows, True, True,
-            )  # fmt: skip
-        _unflatten(flat, start)
-        grads = params.zeros_like()
-        layout.Views(handle.plan, packed, head_by_class=True).read(grads)
+        grads, d_x = handle.trainer.backward(tape, d_logits, start)
         return grads, d_x, start
 
     def train_step(
@@ -222,108 +204,19 @@ class CpuBackend:
         params, dtype = handle.params, handle.dtype
         n_rows = batch.state.n_rows
         _check_state(params, batch.state)
-        x = jit.as_argument("batch.x", batch.x, dtype, (None, n_rows, params.n_inputs))
+        x = as_argument("batch.x", batch.x, dtype, (None, n_rows, params.n_inputs))
         n_steps = len(x)
-        targets, weights = _checked_targets(handle, batch, n_steps)
-        class_weights = jit.as_argument(
-            "class_weights", loss.class_weights, dtype, (params.n_classes,)
+        checked = Batch(
+            x=x,
+            targets=as_argument("batch.targets", batch.targets, np.int64, (n_steps, n_rows)),
+            weights=as_argument("batch.weights", batch.weights, dtype, (n_steps, n_rows)),
+            lengths=_checked_ends(batch.lengths, n_steps, n_rows),
+            state=batch.state,
+            out_mask=_checked_mask(handle, batch.out_mask, n_rows),
         )
-        self.warm_up(dtype, training=True)
-        ends = _checked_ends(batch.lengths, n_steps, n_rows)
-        mask = _checked_mask(handle, batch.out_mask, n_rows)
-        room = handle.room(n_steps, n_rows)
-        flat, tape, logits = x.reshape(-1, params.n_inputs), room.tape, room.logits
-        handle.packed_grads[:] = 0
-        value, state = 0.0, _flat(batch.state)
-        for row in range(0, n_rows if n_steps else 0, infer.TAPE_ROWS):
-            behind = min(row + infer.TAPE_ROWS, n_rows)
-            infer.fill_inputs(x, ends, tape, row, behind)
-            infer.run_entry(
-                handle.plan, handle.arena, flat, n_steps, state, ends, mask, logits,
-                tape, row, behind,
-            )  # fmt: skip
-            value += learn.loss_entry(
-                logits, targets, weights, class_weights, loss.label_smoothing, ends, logits,
-                row, behind,
-            )  # fmt: skip
-            room.d_state[:] = 0
-            learn.backward_entry(
-                handle.plan, handle.turn(), tape, room.work, ends, mask, logits, room.d_state,
-                handle.packed_grads, handle.no_mask, n_steps, row, behind, True, False,
-            )  # fmt: skip
-        _unflatten(state, batch.state)
-        handle.grad_views.read(handle.grads)
-        norm = adam_update(params, handle.grads, adam, opt)
-        if math.isfinite(norm):
-            handle.pack()
-        return UpdateResult(value, norm)
-
-    def _checked_step(self, handle: Network, x: Floats, state: State, logits: Floats) -> None:
-        """Do what `step` could not: copy what a kernel cannot read, or say what is wrong."""
-        params, n_rows = handle.params, state.n_rows
-        _check_state(params, state)
-        x = jit.as_argument("x", x, handle.dtype, (n_rows, params.n_inputs))
-        jit.check_output("logits", logits, handle.dtype, (n_rows, params.n_classes))
-        flat = _flat(state)
-        infer.run_entry(
-            handle.plan, handle.arena, x, 1, flat, _NO_ENDS, handle.no_mask, logits,
-            handle.no_mask, 0, n_rows,
-        )  # fmt: skip
-        _unflatten(flat, state)
-
-
-@cache
-def _compile(dtype: np.dtype[Any], training: bool) -> None:
-    a1, a2, plan = jit.array(dtype, 1), jit.array(dtype, 2), jit.array(np.int64, 2)
-    ends, n, real = jit.array(np.int64, 1), jit.scalar(np.int64), jit.scalar(np.float64)
-    flag = jit.scalar(np.bool_)
-    jit.specialise(infer.run_entry, (plan, a1, a2, n, a1, ends, a2, a2, a2, n, n))
-    if not training:
-        return
-    jit.specialise(forward.turn_entry, (plan, a1, a1))
-    jit.specialise(
-        learn.backward_entry,
-        (plan, a1, a2, a1, ends, a2, a2, a1, a1, a2, n, n, n, flag, flag),
-    )
-    jit.specialise(learn.loss_entry, (a2, plan, a2, a1, real, ends, a2, n, n))
-    jit.specialise(learn.square_sum_entry, (a1,))
-    jit.specialise(learn.adam_entry, (a1,) * 4 + (real,) * 7)
-
-
-def adam_update(params: Params, grads: Grads, adam: AdamSpec, opt: OptState) -> float:
-    """Move `params` by clipped AdamW unless the norm is not finite; return the norm."""
-    flat = [g.reshape(-1) for g in grads.arrays()]
-    norm = math.sqrt(sum(learn.square_sum_entry(g) for g in flat))
-    if not math.isfinite(norm):
-        return norm
-    arrays = list(zip(params.arrays(), flat, opt.m.arrays(), opt.v.arrays(), strict=True))
-    for p, _, m, v in arrays:
-        jit.check_output("Adam's first moment", m, p.dtype, p.shape)
-        jit.check_output("Adam's second moment", v, p.dtype, p.shape)
-    scale = adam.clip_norm / norm if 0.0 < adam.clip_norm < norm else 1.0
-    opt.n_updates += 1
-    rate = adam.lr / (1.0 - adam.beta1**opt.n_updates)
-    root = math.sqrt(1.0 - adam.beta2**opt.n_updates)
-    for p, g, m, v in arrays:
-        shrink = 1.0 - adam.lr * adam.weight_decay if p.ndim == 2 else 1.0
-        learn.adam_entry(
-            p.reshape(-1), g, m.reshape(-1), v.reshape(-1),
-            scale, adam.beta1, adam.beta2, rate, root, adam.eps, shrink,
-        )  # fmt: skip
-    return norm
-
-
-def _flat(state: State) -> Floats:
-    """Return a state's arrays end to end, without padding."""
-    return np.concatenate([a.ravel() for pair in zip(state.h, state.c, strict=True) for a in pair])
-
-
-def _unflatten(flat: Floats, state: State) -> None:
-    at = 0
-    for pair in zip(state.h, state.c, strict=True):
-        for a in pair:
-            a[...] = flat[at : at + a.size].reshape(a.shape)
-            at += a.size
+        classes = as_argument("class_weights", loss.class_weights, dtype, (params.n_classes,))
+        checked_loss = LossSpec(classes, loss.label_smoothing)
+        return handle.trainer.update(checked, checked_loss, adam, opt, self.n_threads)
 
 
 def _check_state(params: Params, state: State) -> None:
@@ -336,27 +229,14 @@ def _check_state(params: Params, state: State) -> None:
 
 
 def _checked_ends(lengths: I64, n_steps: int, n_rows: int) -> I64:
-    ends = jit.as_argument("lengths", lengths, np.int64, (n_rows,))
+    ends = as_argument("lengths", lengths, np.int64, (n_rows,))
     if n_rows and (ends.min() < 0 or ends.max() > n_steps):
         raise ValueError(f"lengths are {ends}, expected {n_rows} numbers in 0..{n_steps}")
     return ends
 
 
-def _checked_mask(handle: Network, out_mask: Floats | None, n_rows: int) -> Floats:
+def _checked_mask(handle: Network, out_mask: Floats | None, n_rows: int) -> Floats | None:
     if out_mask is None:
-        return handle.no_mask
+        return None
     shape = (n_rows, handle.params.hidden_sizes[-1])
-    return jit.as_argument("out_mask", out_mask, handle.dtype, shape)
-
-
-def _checked_targets(handle: Network, batch: Batch, n_steps: int) -> tuple[I64, Floats]:
-    shape = (n_steps, batch.state.n_rows)
-    targets = jit.as_argument("batch.targets", batch.targets, np.int64, shape)
-    weights = jit.as_argument("batch.weights", batch.weights, handle.dtype, shape)
-    n_classes = handle.params.n_classes
-    used = targets[weights != 0]
-    if used.size and (used.min() < 0 or used.max() >= n_classes):
-        raise ValueError(
-            f"batch.targets reach from {used.min()} to {used.max()}, expected 0..{n_classes - 1}"
-        )
-    return targets, weights
+    return as_argument("out_mask", out_mask, handle.dtype, shape)
