@@ -2,7 +2,7 @@
 
 `main` is the console script. A `StreamRNNError` becomes one line on stderr and exit code 1, a usage
 error exit code 2; ``--debug`` shows the traceback instead. Commands are imported only when they are
-called, so that ``streamrnn --help`` does not load Numba.
+called, so that ``streamrnn --help`` does not load NumPy.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ COMMANDS = {
     "evaluate": ("evaluate", "Score a model on recorded sessions, offline."),
     "run": ("run", "Run a model on a live stream; print events as JSON lines."),
     "replay": ("replay", "Send a session through the simulated board and run a model on it."),
+    "warmup": ("warmup", "Compile all kernels now, so that no later start has to."),
+    "doctor": ("doctor", "Check this machine: processor, kernels, cache, ports, speed."),
 }
 
 

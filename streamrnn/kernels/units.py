@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy.typing as npt
 
+from streamrnn.kernels.host import PROBE as _PROBE
 from streamrnn.kernels.live.units import FRAME
 from streamrnn.kernels.native import Part, Unit, part_of
 
@@ -16,7 +17,7 @@ LIVE: tuple[Unit, ...] = (*DECODE, FRAME)
 #: What training calls besides.
 TRAIN: tuple[Unit, ...] = ()
 #: What only measures this machine.
-PROBE: tuple[Unit, ...] = ()
+PROBE: tuple[Unit, ...] = (_PROBE,)
 ALL: tuple[Unit, ...] = (*LIVE, *TRAIN, *PROBE)
 
 

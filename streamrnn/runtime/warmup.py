@@ -15,9 +15,26 @@ from streamrnn.wire.encode import Encoder
 from streamrnn.wire.schema import ChannelGroup, Hello
 
 
-def compile_live(dtype: npt.DTypeLike = np.float32) -> None:
-    """Compile what a live run calls and was never compiled here, side by side."""
-    native.prepare(units.parts(units.LIVE, dtype))
+def compile_live(dtype: npt.DTypeLike = np.float32) -> tuple[list[str], int]:
+    """Compile what a live run calls and was never compiled here, side by side.
+
+    Returns
+    -------
+    names : list of str
+        The units that a live run needs.
+    n_compiled : int
+        How many of them were missing.
+    """
+    return _compile(units.parts(units.LIVE, dtype))
+
+
+def compile_all() -> tuple[list[str], int]:
+    """Compile every unit, for every dtype; see `compile_live`."""
+    return _compile(units.parts(units.ALL, np.float32, np.float64))
+
+
+def _compile(parts: list[native.Part]) -> tuple[list[str], int]:
+    return [part.name for part in parts], native.prepare(parts)
 
 
 def warm_up(bundle: Bundle, backend: Backend) -> None:

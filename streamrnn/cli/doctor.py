@@ -1,0 +1,111 @@
+"""``streamrnn doctor``: what this machine offers, and whether all is in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+
+@click.command(short_help="Check this machine: processor, kernels, cache, ports, speed.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
+@click.option("--bench/--no-bench", default=True, help="Measure for about five seconds, too.")
+def command(*, as_json: bool, bench: bool) -> None:
+    """Say what this machine offers, check the kernels against plain NumPy, and measure them.
+
+    A step and a batch of streams are timed beside the bound: how fast this processor multiplies,
+    and how fast it reads the weights. Exit code 1 if something is wrong.
+    """
+    from dataclasses import asdict
+
+    from streamrnn.cli.live import say_when_compiling
+    from streamrnn.runtime.health import examine
+    from streamrnn.sources.ports import serial_ports
+
+    say_when_compiling()
+    health = examine(bench=bench)
+    document = health.document
+    document["ports"] = [asdict(port) for port in serial_ports()]
+    document["problems"] = health.problems
+    if as_json:
+        click.echo(json.dumps(document, allow_nan=False))
+    else:
+        for line in _lines(document):
+            click.echo(line)
+    if health.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _lines(d: dict[str, Any]) -> Iterator[str]:
+    from streamrnn.core.text import printable
+
+    for head, text in (*_machine(d), *_checks(d), *_speeds(d)):
+        yield f"{head:<10}{printable(text, 400)}"
+    if not d["problems"]:
+        yield "all is well"
+    for problem in d["problems"]:
+        yield f"PROBLEM   {printable(problem, 1000)}"
+
+
+def _machine(d: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    cpu, threads = d["cpu"], d["threads"]
+    yield "versions", ", ".join(f"{name} {version}" for name, version in d["versions"].items())
+    yield "processor", f"{cpu['name']}, compiled for {cpu['target']}"
+    has = [name for name, there in cpu["features"].items() if there]
+    lacks = [name for name, there in cpu["features"].items() if not there]
+    yield "has", " ".join(has) or "-"
+    if lacks:
+        yield "lacks", " ".join(lacks)
+    yield "vectors", f"{cpu['vector_bits']} bits"
+    yield "threads", f"{threads['n_cores']} cores may be used; {threads['layer']}"
+    ports = [f"{p['path']} ({p['description']})" if p["description"] else p["path"]
+             for p in d["ports"]]  # fmt: skip
+    yield "ports", ", ".join(ports) or "no serial port is plugged in"
+
+
+def _checks(d: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    cache = d["cache"]
+    yield "cache", cache["folder"] or "none"
+    units = cache["units"]
+    missing = [name for name, is_ready in units.items() if not is_ready]
+    text = f"{len(units) - len(missing)} of {len(units)} units were compiled before"
+    if missing:
+        text += f"; not {', '.join(missing)}"
+    yield "kernels", text
+    if "check" in d:
+        check = d["check"]
+        agrees = "agrees with" if check["decoder_agrees"] else "DISAGREES with"
+        yield (
+            "check",
+            (
+                f"the network is within {check['network_error']:.1g} of plain NumPy "
+                f"(allowed {check['tolerance']:g}), the decoder {agrees} the plain one"
+            ),
+        )
+
+
+def _speeds(d: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if "bench" not in d:
+        return
+    bench = d["bench"]
+    yield (
+        "core",
+        (
+            f"{bench['gflops']:.0f} GFLOP/s of multiply-adds; reads "
+            f"{bench['l1_gbytes_s']:.0f} GB/s (16 KiB), {bench['l2_gbytes_s']:.0f} GB/s (256 KiB)"
+        ),
+    )
+    for name in ("step", "batch"):
+        timing = bench[name]
+        n_inputs, n_hidden, n_classes = timing["shape"]
+        n = timing["n_streams"]
+        streams = f"{n} streams, " if n > 1 else ""
+        yield (
+            name,
+            (
+                f"{streams}{n_inputs} -> {n_hidden} -> {n_classes}: {timing['us']:.2f} us, "
+                f"{timing['times_the_bound']:.2f} times the bound ({timing['bound_us']:.2f} us)"
+            ),
+        )

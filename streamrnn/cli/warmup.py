@@ -1,0 +1,36 @@
+"""``streamrnn warmup``: compile now what would be compiled when it is first needed."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+
+@click.command(short_help="Compile all kernels now, so that no later start has to.")
+@click.option("--all", "everything", is_flag=True, help="Also what training and float64 need.")
+def command(*, everything: bool) -> None:
+    """Compile the kernels that a live run needs, or with --all every one.
+
+    They are kept in a folder of your own (STREAMRNN_CACHE_DIR, else streamrnn in ~/.cache) until
+    streamrnn, Numba or the processor changes.
+    """
+    from streamrnn.cli.live import say_when_compiling
+    from streamrnn.core.text import printable
+    from streamrnn.kernels import store
+    from streamrnn.runtime.warmup import compile_all, compile_live
+
+    say_when_compiling()
+    begin_s = time.monotonic()
+    names, n_compiled = compile_all() if everything else compile_live()
+    took_s = time.monotonic() - begin_s
+    what = "all kernels" if everything else "the kernels of a live run"
+    if n_compiled:
+        click.echo(f"{what}: {n_compiled} of {len(names)} units compiled in {took_s:.1f} s")
+    else:
+        click.echo(f"{what}: all {len(names)} units are there")
+    click.echo(f"units   {', '.join(names)}")
+    if store.problem():
+        click.echo(f"kept    nowhere: {printable(store.problem(), 1000)}")
+        raise click.exceptions.Exit(1)
+    click.echo(f"kept    in {printable(str(store.folder()), 1000)}")
