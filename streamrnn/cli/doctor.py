@@ -77,35 +77,23 @@ def _checks(d: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "check" in d:
         check = d["check"]
         agrees = "agrees with" if check["decoder_agrees"] else "DISAGREES with"
-        yield (
-            "check",
-            (
-                f"the network is within {check['network_error']:.1g} of plain NumPy "
-                f"(allowed {check['tolerance']:g}), the decoder {agrees} the plain one"
-            ),
-        )
+        error = check["network_error"]
+        off = "not a number" if error is None else f"within {error:.1g} of plain NumPy"
+        allowed = f"allowed {check['tolerance']:g}"
+        yield "check", f"the network is {off} ({allowed}), the decoder {agrees} the plain one"
 
 
 def _speeds(d: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "bench" not in d:
         return
     bench = d["bench"]
-    yield (
-        "core",
-        (
-            f"{bench['gflops']:.0f} GFLOP/s of multiply-adds; reads "
-            f"{bench['l1_gbytes_s']:.0f} GB/s (16 KiB), {bench['l2_gbytes_s']:.0f} GB/s (256 KiB)"
-        ),
-    )
+    l1, l2 = bench["l1_gbytes_s"], bench["l2_gbytes_s"]
+    rate = f"{bench['gflops']:.0f} GFLOP/s of multiply-adds"
+    yield "core", f"{rate}; reads {l1:.0f} GB/s (16 KiB), {l2:.0f} GB/s (256 KiB)"
     for name in ("step", "batch"):
         timing = bench[name]
-        n_inputs, n_hidden, n_classes = timing["shape"]
         n = timing["n_streams"]
         streams = f"{n} streams, " if n > 1 else ""
-        yield (
-            name,
-            (
-                f"{streams}{n_inputs} -> {n_hidden} -> {n_classes}: {timing['us']:.2f} us, "
-                f"{timing['times_the_bound']:.2f} times the bound ({timing['bound_us']:.2f} us)"
-            ),
-        )
+        shape = " -> ".join(map(str, timing["shape"]))
+        share = f"{timing['times_the_bound']:.2f} times the bound ({timing['bound_us']:.2f} us)"
+        yield name, f"{streams}{shape}: {timing['us']:.2f} us, {share}"
