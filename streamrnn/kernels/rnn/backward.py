@@ -14,7 +14,14 @@ from streamrnn.kernels.rnn.gates import backward_of_exponentials
 from streamrnn.kernels.rnn.loss import loss_row
 from streamrnn.kernels.rnn.simd import lanes, load, offset, pointer_like, store
 from streamrnn.kernels.rnn.simd import zeros as zero_vector
-from streamrnn.kernels.rnn.taped import head_forward_rows, head_inputs, times_mask
+from streamrnn.kernels.rnn.taped import (
+    clear,
+    copy,
+    head_forward_rows,
+    head_inputs,
+    move_state,
+    times_mask,
+)
 from streamrnn.kernels.rnn.tiles import (
     BROAD_ROWS,
     TALL_ROWS,
@@ -169,6 +176,8 @@ def layer_backward(
     n_padded, above_row = layer[at.N_PADDED], job[at.D_ABOVE_ROW]
     v = lanes(tape)
     d_h, d_c = offset(work, job[at.D_H_AT]), offset(work, job[at.D_C_AT])
+    move_state(layer, at.D_STATE_H, d_h, limits, 0, row0, True)
+    move_state(layer, at.D_STATE_C, d_c, limits, 0, row0, True)
     below = 0
     if n > 0 or job[at.D_X] != 0:
         below = -(-layer[at.N_IN] // v) * v
@@ -190,27 +199,9 @@ def layer_backward(
         if t % at.CHUNK_STEPS == 0:
             weights_backward(layer, tape, offset(work, job[at.ONE_AT]), grads, t, done - t)
             done = t
+    move_state(layer, at.D_STATE_H, d_h, limits, 0, row0, False)
+    move_state(layer, at.D_STATE_C, d_c, limits, 0, row0, False)
     return loss
-
-
-@kernel
-def move_ends(
-    job: Any, n: int, work: Any, limits: Any, row0: int, n_given: int, outwards: bool
-) -> None:
-    """Take the gradients at a layer's end state from the batch, or give back those at its start."""
-    layer = offset(pointer_like(job, job[at.LAYERS]), n * at.N_COLUMNS)
-    n_units, n_padded = layer[at.N_UNITS], layer[at.N_PADDED]
-    for half in range(2):
-        address, row = layer[at.D_STATE_H + 2 * half], layer[at.D_STATE_H_ROW + 2 * half]
-        state = pointer_like(work, address)
-        rows = offset(work, job[at.D_C_AT] if half else job[at.D_H_AT])
-        for r in range(R):
-            for k in range(n_padded):
-                given = address != 0 and r < n_given and k < n_units
-                if not outwards:
-                    rows[r * n_padded + k] = state[(row0 + r) * row + k] if given else 0
-                elif given:
-                    state[(row0 + r) * row + k] = rows[r * n_padded + k]
 
 
 @apart
@@ -229,13 +220,12 @@ def head_backward(
     out = offset(work, job[at.OUT_AT])
     if not _is_used(job, tape, limits, row0, n_given, t):
         for r in range(R):
-            for k in range(n_padded):
-                above[r * row + k] = 0
+            clear(offset(above, r * row), n_padded)
         return 0.0
     h = head_inputs(job, tape, work, t, row0, n_given)
     loss = 0.0
     if job[at.D_LOGITS] != 0:
-        _given_gradients(job, tape, out, limits, row0, n_given, t)
+        _given_gradients(job, tape, out, limits, row0, t)
     else:
         head_forward_rows(job, pointer_like(tape, job[at.ARENA]), h, out)
         for r in range(R):
@@ -274,15 +264,13 @@ def _is_used(job: Any, tape: Any, limits: Any, row0: int, n_given: int, t: int) 
 
 
 @kernel
-def _given_gradients(
-    job: Any, tape: Any, out: Any, limits: Any, row0: int, n_given: int, t: int
-) -> None:
+def _given_gradients(job: Any, tape: Any, out: Any, limits: Any, row0: int, t: int) -> None:
     """Copy the given gradients at the logits of a step, with 0 behind a row's end."""
     last = offset(pointer_like(job, job[at.LAYERS]), job[at.N_LAYERS] * at.N_COLUMNS)
     n_classes, c_padded = last[at.N_UNITS], last[at.N_PADDED]
     d_logits = pointer_like(tape, job[at.D_LOGITS])
+    clear(out, R * c_padded)
     for r in range(R):
-        source = (t * job[at.N_ROWS] + row0 + r) * n_classes
-        for k in range(c_padded):
-            used = t < limits[r] and k < n_classes
-            out[r * c_padded + k] = d_logits[source + k] if used else 0
+        if t < limits[r]:
+            source = offset(d_logits, (t * job[at.N_ROWS] + row0 + r) * n_classes)
+            copy(offset(out, r * c_padded), 1, source, 1, n_classes)

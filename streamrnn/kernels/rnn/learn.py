@@ -12,17 +12,20 @@ from numba.core import cgutils
 
 from streamrnn.kernels.jit import apart, intrinsic, kernel
 from streamrnn.kernels.rnn import job as at
-from streamrnn.kernels.rnn.backward import layer_backward, move_ends
-from streamrnn.kernels.rnn.loss import total_weight
+from streamrnn.kernels.rnn.backward import layer_backward
+from streamrnn.kernels.rnn.loss import weigh
 from streamrnn.kernels.rnn.simd import lanes, load, offset, pointer_like, store
 from streamrnn.kernels.rnn.taped import (
+    clear,
+    copy,
     emit_logits,
     forward_layer,
     load_inputs,
-    load_state,
+    move_state,
     set_limits,
-    store_state,
 )
+
+__all__ = ["adam_moves", "add_parts", "pack", "run_part", "unpack", "weigh"]
 
 R = at.SLICE_ROWS
 #: Adam's constants, in the order of `training.adam_constants`.
@@ -42,12 +45,6 @@ def square_root(typing_context: Any, x: Any) -> Any:
         return builder.call(declare(builder.module, declared, name), arguments)
 
     return x(x), codegen
-
-
-@kernel
-def weigh(job: Any, spec: Any, like_weights: Any) -> int:
-    """See `loss.total_weight`."""
-    return int(total_weight(job, spec, like_weights))
 
 
 @kernel
@@ -79,8 +76,7 @@ def run_part(
     """
     layers = pointer_like(job, job[at.LAYERS])
     loss = 0.0
-    for k in range(n_grads):
-        grads[k] = 0
+    clear(grads, n_grads)
     for s in range(slice_from, slice_to):
         row0 = s * R
         n_given = min(R, job[at.N_ROWS] - row0)
@@ -88,11 +84,14 @@ def run_part(
         here = offset(tape, (s - slice_from) * tape_stride)
         if what & at.FORWARD:
             load_inputs(job, here, limits, row0, n_given, n_steps)
-            load_state(job, here, limits, row0)
             for n in range(job[at.N_LAYERS]):
                 layer = offset(layers, n * at.N_COLUMNS)
+                h, c = offset(here, layer[at.H_AT]), offset(here, layer[at.C_AT])
+                move_state(layer, at.STATE_H, h, limits, n_steps, row0, True)
+                move_state(layer, at.STATE_C, c, limits, n_steps, row0, True)
                 forward_layer(layer, pointer_like(tape, job[at.ARENA]), here, n_steps)
-            store_state(job, here, limits, row0)
+                move_state(layer, at.STATE_H, h, limits, n_steps, row0, False)
+                move_state(layer, at.STATE_C, c, limits, n_steps, row0, False)
             if job[at.LOGITS] != 0:
                 emit_logits(
                     job, pointer_like(tape, job[at.ARENA]), here, work, limits, row0, n_given,
@@ -101,11 +100,9 @@ def run_part(
         if what & at.BACKWARD:
             for below in range(job[at.N_LAYERS]):
                 n = job[at.N_LAYERS] - 1 - below
-                move_ends(job, n, work, limits, row0, n_given, False)
                 loss += layer_backward(
                     job, n, here, work, grads, limits, row0, n_given, n_steps, spec
                 )
-                move_ends(job, n, work, limits, row0, n_given, True)
             if job[at.D_X] != 0:
                 _emit_inputs_gradient(job, work, limits, row0, n_given)
     return loss
@@ -119,8 +116,7 @@ def _emit_inputs_gradient(job: Any, work: Any, limits: Any, row0: int, n_given: 
         for t in range(limits[r]):
             source = job[at.D_ABOVE_AT] + t * job[at.D_ABOVE_STEP] + r * job[at.D_ABOVE_ROW]
             to = (t * job[at.N_ROWS] + row0 + r) * n_in
-            for k in range(n_in):
-                d_x[to + k] = work[source + k]
+            copy(offset(d_x, to), 1, offset(work, source), 1, n_in)
 
 
 @kernel
@@ -149,7 +145,7 @@ def square_sum(a: Any, n: int) -> float:
     total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
     for k in range(whole, n):
         total += np.float64(a[k]) * np.float64(a[k])
-    return total
+    return float(total)
 
 
 @kernel
@@ -168,7 +164,7 @@ def adam_moves(table: Any, n_arrays: int, grads: Any, n: int, clip: float, const
     constants : (9,)
         See the names above; the first is overwritten.
     """
-    norm = square_root(square_sum(grads, n))
+    norm = float(square_root(square_sum(grads, n)))
     if not math.isfinite(norm):
         return norm
     constants[SCALE] = clip / norm if 0.0 < clip < norm else 1.0
@@ -206,30 +202,23 @@ def _adam(p: Any, g: Any, m: Any, v: Any, n: int, decays: bool, constants: Any) 
 def unpack(layers: Any, n_layers: int, packed: Any, plain: Any) -> None:
     """Write packed gradients in plain layout, the arrays in the order of `Params.arrays`."""
     v = lanes(packed)
-    to = 0
     for n in range(n_layers):
         layer = offset(layers, n * at.N_COLUMNS)
         n_in, n_units = layer[at.N_IN], layer[at.N_UNITS]
-        for gate in range(4):
-            for unit in range(n_units):
-                row = gate * n_units + unit
-                here = _row_of(layer, unit, gate, v)
-                for k in range(n_in):
-                    plain[to + row * n_in + k] = packed[here + k * 4 * v]
-                here += n_in * 4 * v
-                w_hh = to + 4 * n_units * n_in + row * n_units
-                for k in range(n_units):
-                    plain[w_hh + k] = packed[here + k * 4 * v]
-                bias = to + 4 * n_units * (n_in + n_units) + row
-                plain[bias] = packed[layer[at.BIAS_AT] + (unit // v * 4 + gate) * v + unit % v]
-        to += 4 * n_units * (n_in + n_units + 1)
+        w_hh = offset(plain, 4 * n_units * n_in)
+        bias = offset(w_hh, 4 * n_units * n_units)
+        for row in range(4 * n_units):
+            here = offset(packed, _row_of(layer, row, v))
+            copy(offset(plain, row * n_in), 1, here, 4 * v, n_in)
+            copy(offset(w_hh, row * n_units), 1, offset(here, n_in * 4 * v), 4 * v, n_units)
+            bias[row] = packed[layer[at.BIAS_AT] + _place_of(row, n_units, v)]
+        plain = offset(bias, 4 * n_units)
     head = offset(layers, n_layers * at.N_COLUMNS)
     n_units, n_classes = head[at.N_IN], head[at.N_UNITS]
     for unit in range(n_classes):
-        here = head[at.WEIGHTS_AT] + unit // v * n_units * v + unit % v
-        for k in range(n_units):
-            plain[to + unit * n_units + k] = packed[here + k * v]
-        plain[to + n_classes * n_units + unit] = packed[head[at.BIAS_AT] + unit]
+        here = offset(packed, head[at.WEIGHTS_AT] + unit // v * n_units * v + unit % v)
+        copy(offset(plain, unit * n_units), 1, here, v, n_units)
+    copy(offset(plain, n_classes * n_units), 1, offset(packed, head[at.BIAS_AT]), 1, n_classes)
 
 
 @kernel
@@ -241,58 +230,54 @@ def pack(layers: Any, n_layers: int, table: Any, arena: Any, turned: Any, what: 
     v = lanes(arena)
     for n in range(n_layers):
         layer = offset(layers, n * at.N_COLUMNS)
-        n_in, n_units, n_padded = layer[at.N_IN], layer[at.N_UNITS], layer[at.N_PADDED]
-        w_ih = pointer_like(arena, table[15 * n])
-        w_hh = pointer_like(arena, table[15 * n + 5])
+        n_in, n_units, n_gates = layer[at.N_IN], layer[at.N_UNITS], 4 * layer[at.N_PADDED]
         bias = pointer_like(arena, table[15 * n + 10])
-        for gate in range(4):
-            for unit in range(n_units):
-                row = gate * n_units + unit
-                if what & 1:
-                    here = _row_of(layer, unit, gate, v)
-                    for k in range(n_in):
-                        arena[here + k * 4 * v] = w_ih[row * n_in + k]
-                    here += n_in * 4 * v
-                    for k in range(n_units):
-                        arena[here + k * 4 * v] = w_hh[row * n_units + k]
-                    here = layer[at.BIAS_AT] + (unit // v * 4 + gate) * v + unit % v
-                    arena[here] = bias[row]
-                if what & 2:
-                    j = (unit // v * 4 + gate) * v + unit % v
-                    to = offset(turned, layer[at.TURNED_AT])
-                    _turn_row(offset(w_hh, row * n_units), n_units, to, j, 4 * n_padded)
-                    to = offset(turned, layer[at.TURNED_INPUTS_AT])
-                    _turn_row(offset(w_ih, row * n_in), n_in, to, j, 4 * n_padded)
+        for row in range(4 * n_units):
+            w_ih = offset(pointer_like(arena, table[15 * n]), row * n_in)
+            w_hh = offset(pointer_like(arena, table[15 * n + 5]), row * n_units)
+            place = _place_of(row, n_units, v)
+            if what & 1:
+                here = offset(arena, _row_of(layer, row, v))
+                copy(here, 4 * v, w_ih, 1, n_in)
+                copy(offset(here, n_in * 4 * v), 4 * v, w_hh, 1, n_units)
+                arena[layer[at.BIAS_AT] + place] = bias[row]
+            if what & 2:
+                _turn_row(w_hh, n_units, offset(turned, layer[at.TURNED_AT]), place, n_gates)
+                to = offset(turned, layer[at.TURNED_INPUTS_AT])
+                _turn_row(w_ih, n_in, to, place, n_gates)
     head = offset(layers, n_layers * at.N_COLUMNS)
     n_units, n_padded = head[at.N_IN], offset(head, -at.N_COLUMNS)[at.N_PADDED]
-    w_out = pointer_like(arena, table[15 * n_layers])
-    bias = pointer_like(arena, table[15 * n_layers + 5])
     for unit in range(head[at.N_UNITS]):
+        row = offset(pointer_like(arena, table[15 * n_layers]), unit * n_units)
         if what & 1:
-            here = head[at.WEIGHTS_AT] + unit // v * n_units * v + unit % v
-            for k in range(n_units):
-                arena[here + k * v] = w_out[unit * n_units + k]
+            to = offset(arena, head[at.WEIGHTS_AT] + unit // v * n_units * v + unit % v)
+            copy(to, v, row, 1, n_units)
+            bias = pointer_like(arena, table[15 * n_layers + 5])
             arena[head[at.BIAS_AT] + unit] = bias[unit]
         if what & 2:
-            for k in range(n_units):
-                turned[head[at.TURNED_AT] + unit * n_padded + k] = w_out[unit * n_units + k]
+            copy(offset(turned, head[at.TURNED_AT] + unit * n_padded), 1, row, 1, n_units)
 
 
 @kernel
-def _row_of(layer: Any, unit: int, gate: int, v: int) -> int:
-    """Return where in a packed layer the weights of a unit's gate begin, 4 V apart."""
-    n_k = layer[at.N_IN] + layer[at.N_UNITS]
-    return int(layer[at.WEIGHTS_AT] + (unit // v * n_k * 4 + gate) * v + unit % v)
+def _place_of(row: int, n_units: int, v: int) -> int:
+    """Return where among the padded gate rows of a layer one of the plain rows stands."""
+    unit = row % n_units
+    return int((unit // v * 4 + row // n_units) * v + unit % v)
 
 
 @kernel
+def _row_of(layer: Any, row: int, v: int) -> int:
+    """Return where in a packed layer the weights of a gate row begin, 4 V apart."""
+    n_k, place = layer[at.N_IN] + layer[at.N_UNITS], _place_of(row, layer[at.N_UNITS], v)
+    return int(layer[at.WEIGHTS_AT] + place // (4 * v) * n_k * 4 * v + place % (4 * v))
+
+
+@apart
 def _turn_row(row: Any, n: int, turned: Any, j: int, n_gates: int) -> None:
-    """Write one row of weights into turned blocks, as row j of n_gates (see `backward.add_rows`)."""
+    """Write one row of weights into turned blocks as row j (see `backward.add_rows`)."""
     v = lanes(row)
     width = -(-n // v) * v
     pairs = width - width % (2 * v)
-    for k0 in range(0, width, 2 * v):
-        block = 2 * v if k0 < pairs else v
-        to = k0 * n_gates + j * block
-        for k in range(min(block, n - k0)):
-            turned[to + k] = row[k0 + k]
+    for k in range(0, width, 2 * v):
+        block = 2 * v if k < pairs else v
+        copy(offset(turned, k * n_gates + j * block), 1, offset(row, k), 1, min(block, n - k))

@@ -17,7 +17,7 @@ TOTAL, SMOOTHING = 0, 1
 
 
 @kernel
-def total_weight(job: Any, spec: Any, like_weights: Any) -> int:
+def weigh(job: Any, spec: Any, like_weights: Any) -> int:
     """Write the sum of all weights to `spec`; return 0, or -1 where a used target is no class.
 
     `like_weights` is any pointer to the batch's floats.

@@ -21,12 +21,12 @@ R = at.SLICE_ROWS
 def set_limits(job: Any, limits: Any, row0: int, n_given: int) -> int:
     """Write how many steps each row of a slice does; return the largest.
 
-    Rows of the slice from `n_given` on are not given and do none.
+    Rows of the slice from `n_given` on are not given; for them stands -1.
     """
     ends = pointer_like(job, job[at.ENDS])
     longest = 0
     for r in range(R):
-        n = 0
+        n = -1
         if r < n_given:
             n = job[at.N_STEPS] if job[at.ENDS] == 0 else ends[row0 + r]
         limits[r] = n
@@ -35,50 +35,62 @@ def set_limits(job: Any, limits: Any, row0: int, n_given: int) -> int:
 
 
 @apart
+def copy(to: Any, to_step: int, source: Any, step: int, n: int) -> None:
+    """Copy n numbers; each stands some step behind the last."""
+    for k in range(n):
+        to[k * to_step] = source[k * step]
+
+
+@apart
+def clear(to: Any, n: int) -> None:
+    """Set n numbers to 0."""
+    for k in range(n):
+        to[k] = 0
+
+
+@kernel
 def load_inputs(job: Any, tape: Any, limits: Any, row0: int, n_given: int, n_steps: int) -> None:
     """Copy the inputs of a slice to its tape, with 0 behind a row's end."""
-    layers = pointer_like(job, job[at.LAYERS])
-    x = pointer_like(tape, job[at.X])
-    n_in, n_rows = layers[at.N_IN], job[at.N_ROWS]
+    n_in, n_rows = pointer_like(job, job[at.LAYERS])[at.N_IN], job[at.N_ROWS]
     for t in range(n_steps):
-        source = offset(x, (t * n_rows + row0) * n_in)
+        source = offset(pointer_like(tape, job[at.X]), (t * n_rows + row0) * n_in)
         to = offset(tape, job[at.INPUTS_AT] + t * R * n_in)
-        for k in range(n_given * n_in):
-            to[k] = source[k]
+        copy(to, 1, source, 1, n_given * n_in)
         for r in range(R):
             if t >= limits[r]:
-                for k in range(r * n_in, r * n_in + n_in):
-                    to[k] = 0
+                clear(offset(to, r * n_in), n_in)
 
 
 @apart
-def load_state(job: Any, tape: Any, limits: Any, row0: int) -> None:
-    """Fill step 0 of a tape; rows that do no step become 0."""
-    for n in range(job[at.N_LAYERS]):
-        layer = offset(pointer_like(job, job[at.LAYERS]), n * at.N_COLUMNS)
-        for half in range(2):
-            state = pointer_like(tape, layer[at.STATE_H + 2 * half])
-            row = layer[at.STATE_H_ROW + 2 * half]
-            to = offset(tape, layer[at.H_AT + half])
-            for r in range(R):
-                for k in range(layer[at.N_PADDED]):
-                    given = limits[r] > 0 and k < layer[at.N_UNITS]
-                    to[r * layer[at.N_PADDED] + k] = state[(row0 + r) * row + k] if given else 0
+def move_state(
+    layer: Any, column: int, rows: Any, limits: Any, last: int, row0: int, inwards: bool
+) -> None:
+    """Copy one array of a batch's states to the rows of a slice, or back.
 
-
-@apart
-def store_state(job: Any, tape: Any, limits: Any, row0: int) -> None:
-    """Write the state behind each row's last step, of the rows that did any."""
-    for n in range(job[at.N_LAYERS]):
-        layer = offset(pointer_like(job, job[at.LAYERS]), n * at.N_COLUMNS)
-        for half in range(2):
-            state = pointer_like(tape, layer[at.STATE_H + 2 * half])
-            row = layer[at.STATE_H_ROW + 2 * half]
-            for r in range(R):
-                here = layer[at.H_AT + half] + (limits[r] * R + r) * layer[at.N_PADDED]
-                if limits[r] > 0:
-                    for k in range(layer[at.N_UNITS]):
-                        state[(row0 + r) * row + k] = tape[here + k]
+    Parameters
+    ----------
+    layer, column
+        The array: `STATE_H`, `STATE_C` or a gradient, whose address may be 0: there is none.
+    rows
+        [R][H padded]; cleared first on the way inwards.
+    limits, last
+        Rows whose limit is below 0 are left out, and if ``last > 0`` those of limit 0 too; on the
+        way outwards a row is taken from step `limit` of `last` steps, if there are any.
+    row0
+        The slice's first row in the batch.
+    """
+    n_padded = layer[at.N_PADDED]
+    if inwards:
+        clear(rows, R * n_padded)
+    if layer[column] != 0:
+        for r in range(R):
+            state = offset(pointer_like(rows, layer[column]), (row0 + r) * layer[column + 1])
+            if limits[r] > 0 or (limits[r] == 0 and last == 0):
+                if inwards:
+                    copy(offset(rows, r * n_padded), 1, state, 1, layer[at.N_UNITS])
+                else:
+                    here = (limits[r] * R if last > 0 else 0) + r
+                    copy(state, 1, offset(rows, here * n_padded), 1, layer[at.N_UNITS])
 
 
 @apart
@@ -141,8 +153,7 @@ def head_inputs(job: Any, tape: Any, work: Any, t: int, row0: int, n_given: int)
     if job[at.MASK] == 0:
         return h
     masked = offset(work, job[at.MASKED_AT])
-    for k in range(R * n_padded):
-        masked[k] = h[k]
+    copy(masked, 1, h, 1, R * n_padded)
     times_mask(job, masked, n_padded, row0, n_given)
     return masked
 
@@ -186,6 +197,5 @@ def emit_logits(
         head_forward_rows(job, arena, head_inputs(job, tape, work, t, row0, n_given), out)
         for r in range(n_given):
             if t < limits[r]:
-                to = (t * job[at.N_ROWS] + row0 + r) * n_classes
-                for k in range(n_classes):
-                    logits[to + k] = out[r * last[at.N_PADDED] + k]
+                to = offset(logits, (t * job[at.N_ROWS] + row0 + r) * n_classes)
+                copy(to, 1, offset(out, r * last[at.N_PADDED]), 1, n_classes)
