@@ -7,18 +7,23 @@ from collections.abc import Iterable
 import numpy.typing as npt
 
 from streamrnn.kernels.host import PROBE as _PROBE
-from streamrnn.kernels.live.units import FRAME
+from streamrnn.kernels.live.units import FRAME, PUSH
 from streamrnn.kernels.native import Part, Unit, part_of
+from streamrnn.kernels.rnn.training import TRAIN as _TRAIN
+from streamrnn.kernels.rnn.units import CALL, INFER, TICK
+from streamrnn.kernels.rnn.units import LIVE as _STEP
 
 #: What reads the bytes of a device.
 DECODE: tuple[Unit, ...] = ()
 #: What a live run calls.
-LIVE: tuple[Unit, ...] = (*DECODE, FRAME)
+LIVE: tuple[Unit, ...] = (*DECODE, INFER, CALL, PUSH, FRAME)
 #: What training calls besides.
-TRAIN: tuple[Unit, ...] = ()
+TRAIN: tuple[Unit, ...] = (_TRAIN,)
+#: What only programs of other people call.
+MORE: tuple[Unit, ...] = (TICK, _STEP)
 #: What only measures this machine.
 PROBE: tuple[Unit, ...] = (_PROBE,)
-ALL: tuple[Unit, ...] = (*LIVE, *TRAIN, *PROBE)
+ALL: tuple[Unit, ...] = (*LIVE, *TRAIN, *MORE, *PROBE)
 
 
 def parts(units: Iterable[Unit], *dtypes: npt.DTypeLike) -> list[Part]:
