@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,28 @@ Handle = Any
 Tape = Any
 
 
+class Stepper(Protocol):
+    """Streams of one network, ready to be stepped with as little ado as the device allows.
+
+    Attributes
+    ----------
+    step : callable
+        Takes the features of one frame of each row, (B, I), or (I,) for one row; the same as
+        `Backend.step` with the state and logits that the stepper was made for. A float32 array
+        that is C-contiguous is the fastest.
+    """
+
+    step: Callable[[Floats], Any]
+
+    def ahead(self) -> None:
+        """Do what can be done of the next step without its frame; changes no result."""
+        ...
+
+    def reset(self) -> None:
+        """Set the state to zero."""
+        ...
+
+
 class Backend(Protocol):
     """A device that runs whole networks (stacked LSTM layers and a linear head).
 
@@ -44,8 +67,24 @@ class Backend(Protocol):
         """
         ...
 
-    def upload(self, params: Params) -> Handle:
-        """Return the weights in the device's layout; `params` is copied."""
+    def upload(self, params: Params, *, precision: str = "exact") -> Handle:
+        """Return the weights in the device's layout.
+
+        Parameters
+        ----------
+        params : Params
+            Copied.
+        precision : {"exact", "bf16"}
+            ``bf16`` rounds the layers' weights to bfloat16, for inference only: each is off by up
+            to 2**-8 of itself, which moves hidden values and logits by some thousandths. Half the
+            memory is read. Sums and states stay in the dtype of `params`. The two agree to the
+            laws above, each with itself.
+
+        Raises
+        ------
+        ValueError
+            Another precision, or a dtype that is neither float32 nor float64.
+        """
         ...
 
     def download(self, handle: Handle) -> Params:
@@ -72,6 +111,19 @@ class Backend(Protocol):
             Overwritten.
         logits : (B, C), C-contiguous
             Overwritten.
+        """
+        ...
+
+    def stepper(self, handle: Handle, state: State, logits: Floats) -> Stepper:
+        """Return what steps the rows of `state` again and again.
+
+        Parameters
+        ----------
+        handle : Handle
+        state : State of B rows
+            Overwritten by each step; may be read and written between steps.
+        logits : (B, C), C-contiguous
+            Overwritten by each step.
         """
         ...
 

@@ -147,10 +147,8 @@ class CpuBackend:
         handle.run(x[None], state, logits, None, None)
 
     def stepper(self, handle: Network, state: State, logits: Floats) -> Stepper:
-        """Return one stream, ready to be stepped."""
+        """Return what steps the rows of `state` again and again."""
         _check_state(handle.params, state)
-        if state.n_rows != 1:
-            raise ValueError(f"a stepper steps one stream, not {state.n_rows}")
         return Stepper(handle.header, handle.plan, state, logits, handle)
 
     def row(self, handle: Network) -> Stepper:

@@ -13,6 +13,7 @@ BLAS, whose sums depend on the number of rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +35,34 @@ from streamrnn.kernels.params import (
 
 @dataclass(slots=True)
 class _Network:
-    """The handle: nothing but the weights."""
+    """The handle: nothing but the weights, as they are used and as they were given."""
 
     params: Params
+    given: Params
+
+
+class _Stepper:
+    """Streams that are stepped: no more than a step with the arguments kept."""
+
+    def __init__(
+        self, backend: NumpyBackend, handle: _Network, state: State, logits: Floats
+    ) -> None:
+        n_rows = state.n_rows
+        self._state = state
+        _check_shape("logits", logits, (n_rows, handle.params.n_classes), handle.params)
+
+        def step(x: Floats) -> None:
+            rows = x[None] if n_rows == 1 and np.ndim(x) == 1 else x
+            backend.step(handle, rows, state, logits)
+
+        self.step: Callable[[Floats], Any] = step
+
+    def ahead(self) -> None:
+        """Do nothing: nothing is gained by it here."""
+
+    def reset(self) -> None:
+        """Set the state to zero."""
+        self._state.arena[:] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +97,21 @@ class NumpyBackend:
     def warm_up(self, dtype: np.dtype[Any], *, training: bool = False) -> None:
         """Do nothing: there is nothing to compile."""
 
-    def upload(self, params: Params) -> _Network:
+    def upload(self, params: Params, *, precision: str = "exact") -> _Network:
         """Return a handle on a copy of the weights."""
-        return _Network(params.copy())
+        if precision not in ("exact", "bf16"):
+            raise ValueError(f"precision is {precision!r}, expected one of exact, bf16")
+        copy = params.copy()
+        if precision == "exact":
+            return _Network(copy, copy)
+        for layer in copy.layers:
+            for weights in (layer.w_ih, layer.w_hh):
+                weights[:] = _bfloat16(weights)
+        return _Network(copy, params.copy())
 
     def download(self, handle: _Network) -> Params:
         """Return a copy of the weights."""
-        return handle.params.copy()
+        return handle.given.copy()
 
     def zero_state(self, handle: _Network, n_rows: int) -> State:
         """Return the state of streams that have seen nothing."""
@@ -94,6 +128,10 @@ class NumpyBackend:
         _check_shape("x", x, (state.n_rows, params.n_inputs), params)
         _check_shape("logits", logits, (state.n_rows, params.n_classes), params)
         logits[:] = self.forward(handle, x[None], state)[0][0]
+
+    def stepper(self, handle: _Network, state: State, logits: Floats) -> _Stepper:
+        """Return what steps the rows of `state` again and again."""
+        return _Stepper(self, handle, state, logits)
 
     def forward(
         self,
@@ -275,6 +313,13 @@ def _cell_backward(
     carried.h[n][tape.live] = _multiply(d_z, layer.w_hh)[tape.live]
     carried.c[n][tape.live] = (d_c * tape.f)[tape.live]
     return _multiply(d_z, layer.w_ih)
+
+
+def _bfloat16(a: Floats) -> Floats:
+    """Return the nearest bfloat16 to each number, as numbers of the same dtype."""
+    bits = a.astype(np.float32).view(np.uint32)
+    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    return (rounded & np.uint32(0xFFFF0000)).view(np.float32).astype(a.dtype)
 
 
 def _multiply(a: Floats, b: Floats, start: Floats | float = 0.0) -> Floats:

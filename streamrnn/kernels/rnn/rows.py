@@ -12,6 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 from streamrnn.kernels.jit import apart, kernel
+from streamrnn.kernels.objects import (
+    array_data,
+    f4_pointer,
+    fall_back,
+    i8_pointer,
+    none,
+    slots_of,
+)
 from streamrnn.kernels.rnn import layout as at
 from streamrnn.kernels.rnn.layers import (
     block_stride,
@@ -35,6 +43,7 @@ from streamrnn.kernels.rnn.simd import (
     store,
     words_at,
 )
+from streamrnn.kernels.rnn.stepper import LOGITS, MEMORY, N_ROWS, PLAN, WORK
 from streamrnn.kernels.rnn.sums import tile_sums
 
 
@@ -317,3 +326,19 @@ def run(
                 plan, state, x, ends, mask, logits, n_rows, row0, n, t0,
                 min(CHUNK_STEPS, n_steps - t0), n_steps == 1, work,
             )  # fmt: skip
+
+
+@kernel
+def tick_call(context: int, argument: int) -> int:
+    """Entry: one step of all rows, as a built-in method on float32; see `Stepper`."""
+    slots = slots_of(context)
+    data = array_data(slots, argument)
+    if data == 0:
+        return fall_back(slots, argument)
+    own = i8_pointer(slots)
+    n_rows = own[N_ROWS]
+    run(
+        i8_pointer(own[PLAN]), f4_pointer(own[MEMORY]), f4_pointer(data), i8_pointer(0),
+        f4_pointer(0), f4_pointer(own[LOGITS]), 1, n_rows, 0, n_rows, f4_pointer(own[WORK]),
+    )  # fmt: skip
+    return none(slots)

@@ -23,11 +23,18 @@ LIVE = Unit(
     generic=True,
     sources=CALL.sources,
 )
+#: Many streams, frame by frame, as a built-in method; float32.
+TICK = Unit(
+    "tick",
+    "streamrnn.kernels.rnn.rows",
+    {"tick_call": "i8 i8 -> i8", "run": "i8* f4* f4* i8* f4* f4* i8 i8 i8 i8 f4*"},
+    sources=(*_SOURCES, "rnn/rows.py", "rnn/stepper.py"),
+)
 #: Any number of streams, any number of frames.
 INFER = Unit(
     "infer",
     "streamrnn.kernels.rnn.rows",
     {"run": "i8* T* T* i8* T* T* i8 i8 i8 i8 T*"},
     generic=True,
-    sources=(*_SOURCES, "rnn/rows.py"),
+    sources=TICK.sources,
 )
