@@ -106,7 +106,8 @@ class Outcome:
         unit = {1e-9: "ns", 1e-6: "us", 1e-3: "ms"}[unit_s]
         time = measure.median(self.samples[name])
         faster = self.faster(name) if name in self.peers else None
-        to_bound = measure.ratio(self.samples[name], self.samples[bound.NAME])
+        limit = self.samples.get(bound.NAME)
+        to_bound = limit and measure.ratio(self.samples[name], limit)
         row: dict[str, Any] = {
             "job": f"{self.task.kind} {self.task.shape}",
             "contender": name,
@@ -116,7 +117,7 @@ class Outcome:
             "ours_faster": faster and _short(faster.value),
             "x_low": faster and _short(faster.low),
             "x_high": faster and _short(faster.high),
-            "x_bound": _short(to_bound.value),
+            "x_bound": to_bound and _short(to_bound.value),
         }
         if self.latencies:
             calls = self.latencies.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import numpy as np
 from benchmarks.peers.base import Job, Peer
 from benchmarks.shapes import CLIP_NORM, LEARNING_RATE, N_CLASSES, Task
 from streamrnn.core.types import F32
-from streamrnn.kernels import get_backend
+from streamrnn.kernels.live.pusher import Pusher
 from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState
+from streamrnn.kernels.pointwise import FeatureKernel, Smoother
+from streamrnn.kernels.rnn.cpu import CpuBackend
+from streamrnn.kernels.rnn.stepper import Stepper
 
 NAME = "streamrnn"
 
@@ -23,7 +27,7 @@ class Ours(Peer):
 
     def __init__(self, n_threads: int) -> None:
         super().__init__(n_threads)
-        self.backend: Any = get_backend("cpu")
+        self.backend = CpuBackend(n_threads)
 
     def _parts(self, task: Task) -> tuple[Any, Any, F32]:
         """Return handle, state and logits (B, C)."""
@@ -33,16 +37,8 @@ class Ours(Peer):
 
     def step(self, task: Task) -> Job | None:
         handle, state, logits = self._parts(task)
-        if hasattr(self.backend, "stepper"):
-            step = self.backend.stepper(handle, state, logits)
-            return Job(step, lambda _: logits[0].copy(), (1, -1), gives_logits=True)
-        advance = self.backend.step
-        return Job(
-            lambda x: advance(handle, x, state, logits),
-            lambda _: logits[0].copy(),
-            (1, -1),
-            gives_logits=True,
-        )
+        step = self.backend.stepper(handle, state, logits).step
+        return Job(step, lambda _: logits[0].copy(), gives_logits=True)
 
     def chunk(self, task: Task) -> Job | None:
         handle, state, _ = self._parts(task)
@@ -53,10 +49,8 @@ class Ours(Peer):
 
     def streams(self, task: Task) -> Job | None:
         handle, state, logits = self._parts(task)
-        advance, x = self.backend.step, task.x[0]
-        return Job(
-            lambda: advance(handle, x, state, logits), lambda _: logits.copy(), gives_logits=True
-        )
+        step, x = self.backend.stepper(handle, state, logits).step, task.x[0]
+        return Job(lambda: step(x), lambda _: logits.copy(), gives_logits=True)
 
     def sequence(self, task: Task) -> Job | None:
         handle, state, _ = self._parts(task)
@@ -85,3 +79,25 @@ class Ours(Peer):
             return float(train_step(handle, batch, loss, adam, opt).loss)
 
         return Job(update)
+
+
+def stepper(task: Task) -> Stepper:
+    """Return one stream of the network of `task`."""
+    return CpuBackend().row(CpuBackend().upload(task.params))
+
+
+def push(task: Task) -> tuple[Callable[[bytes], int], list[bytes]]:
+    """Return what takes a frame as it came over the wire, and frames.
+
+    int16 samples are scaled, turned into features (scaled and squashed, as many as samples), run
+    through the network, and their probabilities smoothed.
+    """
+    n = task.n_inputs
+    features = FeatureKernel(
+        np.zeros(n), np.ones(n), np.zeros((0, 3), np.int64), asinh=True, differences=False
+    )
+    factors = np.tile(np.array([1 / 4096, 0.0], np.float32), (n, 1))
+    smoother = Smoother(N_CLASSES, 0.2)
+    pusher = Pusher(stepper(task), features, smoother, np.arange(n), n, factors)
+    raw = np.clip(task.x[:, 0] * 4096, -32768, 32767).astype("<i2")
+    return pusher.push_samples, [frame.tobytes() for frame in raw]

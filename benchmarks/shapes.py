@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from streamrnn.kernels.params import Params
 from streamrnn.model.params import init_params
 from streamrnn.model.spec import NetworkSpec
 
-Kind = Literal["step", "chunk", "streams", "sequence", "train"]
-KINDS: tuple[str, ...] = get_args(Kind)
+Kind = Literal["step", "chunk", "streams", "sequence", "train", "ahead", "push"]
 N_CLASSES = 6
 #: Frames that a step contender walks through, and frames of a chunk.
 N_FRAMES = 256
@@ -33,7 +32,8 @@ class Task:
         ``step``: one stream, frame by frame; ``chunk``: one stream, `N_FRAMES` at once;
         ``streams``: B streams, one frame each; ``sequence``: B sequences of T from state zero;
         ``train``: one update (forward, BPTT, clip, Adam) on B sequences of T, the loss at the last
-        step.
+        step; ``ahead``: a step whose recurrent sums were made before its frame arrived; ``push``: a
+        frame's whole way, from int16 bytes to smoothed probabilities.
     n_inputs, n_hidden, n_layers, n_rows, n_steps : int
         I, H, layers, B, T.
     """
@@ -111,6 +111,8 @@ class Task:
 NETWORKS = ((6, 32, 1), (6, 64, 1), (63, 128, 1), (63, 128, 2), (64, 256, 1))
 STEPS = [Task("step", *net) for net in NETWORKS]
 CHUNKS = [Task("chunk", *net) for net in NETWORKS]
+AHEAD = [Task("ahead", *net) for net in NETWORKS]
+PUSHES = [Task("push", 6, 64)]
 STREAMS = [
     Task("streams", *net, n_rows=rows) for net in ((6, 64), (63, 128)) for rows in (64, 1024, 16384)
 ]

@@ -4,7 +4,9 @@
 
 A step is one call of the compiled network with one frame; the peers compute the LSTM only, ours the
 head too. The bound is the time to read all weights once, at the speed at which this machine reads
-so many bytes over and over, plus the cell's update.
+so many bytes over and over, plus the cell's update. `ahead` is the time from a frame's arrival to
+its result when the sums of the recurrent weights were made before; `push` is a frame's whole way,
+from int16 bytes to smoothed probabilities.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks import bound, contest, environment, ours
+from benchmarks import bound, contest, environment, live, ours
 from benchmarks.contest import BEST, Outcome, Target
-from benchmarks.shapes import CHUNKS, STEPS, chosen
+from benchmarks.shapes import AHEAD, CHUNKS, PUSHES, STEPS, chosen
 
 TARGETS = (
     Target(9, "ONNX Runtime io_binding", ("6->64",), "step"),
@@ -36,13 +38,15 @@ TAIL = 3.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
     options = contest.parser("step", __doc__.splitlines()[0]).parse_args(arguments)
-    tasks = chosen([*STEPS, *CHUNKS], options.shape)
+    tasks = chosen([*STEPS, *CHUNKS, *AHEAD, *PUSHES], options.shape)
     peers, notes = contest.installed(["step", "chunk"]) if options.peers else ([], [])
     n_rounds, burst_s = (5, 0.001) if options.quick else (25, 0.004)
+    shared = [task for task in tasks if task.kind in ("step", "chunk")]
     outcomes, facts = contest.hold(
-        tasks, peers, options.threads, n_rounds=n_rounds, burst_s=burst_s
+        shared, peers, options.threads, n_rounds=n_rounds, burst_s=burst_s
     )
-    met = contest.judged(outcomes, TARGETS)
+    outcomes += live.outcomes(tasks, n_rounds, burst_s)
+    met = contest.judged(outcomes, (*TARGETS, *live.TARGETS)) | live.verdicts(outcomes)
     met |= dict(tail(outcome) for outcome in outcomes if outcome.task.kind == "step")
     settings = {"n_rounds": n_rounds, "burst_s": burst_s, "peers": contest.versions(peers)}
     return contest.report(
