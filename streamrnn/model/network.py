@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Network:
     def __init__(self, params: Params, backend: Backend) -> None:
         self.backend = backend
         self._dtype = params.dtype
+        self._n_classes = params.n_classes
         self._handle = backend.upload(params)
 
     @property
@@ -33,9 +34,12 @@ class Network:
         return self._dtype
 
     def row(self) -> Row | None:
-        """Return one fresh stream for compiled code; None where the backend has no such thing."""
-        make = getattr(self.backend, "row", None)
-        return None if make is None else cast(Row | None, make(self._handle))
+        """Return one fresh stream for compiled code; None where there is no such thing."""
+        if self._dtype != np.float32:
+            return None
+        logits = np.zeros((1, self._n_classes), np.float32)
+        stepper = self.backend.stepper(self._handle, self.new_state(1), logits)
+        return stepper if isinstance(stepper, Row) else None
 
     def new_state(self, n_rows: int = 1) -> State:
         """Return a fresh state for `n_rows` streams."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from streamrnn.kernels.pointwise import FeatureKernel, Smoother
 LARGEST_SAMPLE = np.float32(at.LARGEST_SAMPLE)
 
 
+@runtime_checkable
 class Row(Protocol):
     """One stream's place in a network of float32 on this machine's processor.
 
