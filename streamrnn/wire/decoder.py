@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from streamrnn.core.errors import WireError
 from streamrnn.core.types import Counters, Frames
-from streamrnn.kernels.codec import packets
+from streamrnn.kernels.codec import slots as at
+from streamrnn.kernels.codec.columns import Bytes, PacketColumns
 from streamrnn.wire.control import Control
 from streamrnn.wire.packet import (
     MAX_DECODED,
     MAX_ENCODED,
     MAX_T_US,
     WireItem,
-    byte_view,
     frame_time_us,
 )
 
-#: Bytes that the kernel gets at once.
-PIECE_BYTES = 1 << 16
+#: Bytes that are decoded at once.
+PIECE_BYTES = 1 << 14
 #: Frames that the columns hold, if that many fit into `COLUMN_BYTES`.
 MAX_ROWS = 8192
 COLUMN_BYTES = 1 << 18
@@ -32,127 +34,99 @@ class WireDecoder:
     """
 
     def __init__(self) -> None:
-        self._columns = packets.PacketColumns(PIECE_BYTES, MAX_DECODED, MAX_ENCODED, MAX_T_US)
+        self._columns = PacketColumns(PIECE_BYTES, MAX_DECODED, MAX_ENCODED, MAX_T_US)
         self._state = self._columns.state
-        self._input = self._columns.input.data
         self._counters = Counters()
         self._control = Control()
-        self._n_bytes = 0
         self._blocks: list[Frames] = []
+        self.push: Callable[[Bytes], list[WireItem]] = self._columns.method(self._work)
         self.reset()
 
     @property
     def counters(self) -> Counters:
         """What happened so far; the same object each time."""
         c, state = self._counters, self._state
-        c.n_bytes = self._n_bytes
-        c.n_packets = int(state[packets.N_PACKETS])
-        c.n_frames = int(state[packets.N_FRAMES])
-        c.n_lost_frames = int(state[packets.N_LOST])
-        c.n_duplicate_frames = int(state[packets.N_DUPLICATE])
-        c.n_bad_crc = int(state[packets.N_BAD_CRC])
-        c.n_bad_framing = int(state[packets.N_BAD_FRAMING])
-        c.n_oversize = int(state[packets.N_OVERSIZE])
-        c.n_bad_content = int(state[packets.N_BAD_CONTENT])
+        c.n_bytes = state[at.N_BYTES]
+        c.n_packets = state[at.N_PACKETS]
+        c.n_frames = state[at.N_FRAMES]
+        c.n_lost_frames = state[at.N_LOST]
+        c.n_duplicate_frames = state[at.N_DUPLICATE]
+        c.n_bad_crc = state[at.N_BAD_CRC]
+        c.n_bad_framing = state[at.N_BAD_FRAMING]
+        c.n_oversize = state[at.N_OVERSIZE]
+        c.n_bad_content = state[at.N_BAD_CONTENT]
         return c
 
     @property
     def n_checked(self) -> int:
         """Packets whose checksum was right, whatever they held."""
-        return int(self._state[packets.N_PACKETS] + self._state[packets.N_BAD_CONTENT])
+        return self._state[at.N_PACKETS] + self._state[at.N_BAD_CONTENT]
 
     def reset(self) -> None:
         """Forget the stream: schema, sequence and unfinished packet. Counters go on."""
         self.resync()
         self._control = Control()
-        self._state[packets.EXPECTED] = 0
-        self._state[packets.LAST_T_US] = 0
+        self._state[at.EXPECTED] = 0
+        self._state[at.LAST_T_US] = 0
         self._set_layout()
 
     def resync(self) -> None:
         """Forget only an unfinished packet, as when a link was lost and found again."""
-        self._state[packets.CARRIED] = 0
-        self._state[packets.DISCARDING] = 0
+        self._columns.forget_unfinished()
 
-    def push(self, data: bytes | bytearray | memoryview) -> list[WireItem]:
-        """Return what `data` completes.
-
-        Parameters
-        ----------
-        data : bytes, bytearray or memoryview
-            Any length; copied.
-
-        Returns
-        -------
-        list
-            Frames of neighbouring DATA packets are one block; the arrays are the caller's.
-        """
-        n = len(data)
-        if n <= PIECE_BYTES and not isinstance(data, memoryview):
-            self._input[:n] = data
-            return self._decode(n, [])
-        view = byte_view(data)
-        items: list[WireItem] = []
-        for start in range(0, len(view), PIECE_BYTES):
-            piece = view[start : start + PIECE_BYTES]
-            self._input[: len(piece)] = piece
-            self._decode(len(piece), items, is_last=start + PIECE_BYTES >= len(view))
-        return items
-
-    def _decode(self, n: int, items: list[WireItem], *, is_last: bool = True) -> list[WireItem]:
-        self._n_bytes += n
+    def _work(self, data: Bytes) -> list[WireItem]:
+        """Do what `push` cannot: take other things than `bytes`, and hand up what was completed."""
         state = self._state
-        state[packets.POSITION] = 0
-        while True:
-            todo = self._columns.decode(n)
-            if todo & packets.HAS_PACKET:
+        todo, state[at.TODO] = state[at.TODO], 0
+        if not todo:
+            if not isinstance(data, bytes):
+                return self.push(bytes(memoryview(data)))
+            todo = self._columns.take(data)
+        items: list[WireItem] = []
+        while todo > at.HAS_ROWS:
+            if todo & at.HAS_PACKET:
                 self._take_packet(items)
-            elif todo & packets.IS_FULL:
-                self._take_rows()
             else:
-                break
-        if is_last and (todo or self._blocks):
-            self._flush(items)
+                self._take_rows()
+            todo = self._columns.resume()
+        self._flush(items)
         return items
 
     def _take_packet(self, items: list[WireItem]) -> None:
         """Act on the packet that the kernel handed up."""
         state = self._state
-        packet = self._columns.packet[: int(state[packets.PACKET_BYTES])].tobytes()
         try:
-            outcome = self._control.take(packet, int(state[packets.EXPECTED]))
+            outcome = self._control.take(self._columns.packet, state[at.EXPECTED])
         except WireError:
-            state[packets.N_BAD_CONTENT] += 1
+            state[at.N_BAD_CONTENT] += 1
             return
-        state[packets.N_PACKETS] += 1
-        state[packets.N_LOST] += outcome.n_lost
+        state[at.N_PACKETS] += 1
+        state[at.N_LOST] += outcome.n_lost
         if outcome.items or outcome.is_new_schema:
             self._flush(items)
             items += outcome.items
         if outcome.next_seq is not None:
-            state[packets.EXPECTED] = outcome.next_seq
+            state[at.EXPECTED] = outcome.next_seq
         if outcome.is_restart:
-            state[packets.LAST_T_US] = 0
+            state[at.LAST_T_US] = 0
         if outcome.is_new_schema:
             self._set_layout()
 
     def _take_rows(self) -> None:
         """Copy the kernel's rows out of the columns."""
         state = self._state
-        n = int(state[packets.ROWS])
+        n = state[at.ROWS]
         if n == 0:
             return
-        n_channels = int(state[packets.N_CHANNELS])
-        columns = self._columns
-        x = columns.x[: n * n_channels].copy().reshape(n, n_channels)
-        self._blocks.append(Frames(x, columns.seq[:n].copy(), columns.t_us[:n].copy()))
-        state[packets.ROWS] = 0
+        c = self._columns
+        self._blocks.append(Frames(c.x[:n].copy(), c.seq[:n].copy(), c.t_us[:n].copy()))
+        state[at.ROWS] = 0
 
     def _flush(self, items: list[WireItem]) -> None:
         """Append the frames so far to `items`, as one block."""
         self._take_rows()
         if self._blocks:
-            items.append(Frames.join(self._blocks, int(self._state[packets.N_CHANNELS])))
+            items.append(Frames.join(self._blocks, self._state[at.N_CHANNELS]))
             self._blocks = []
 
     def _set_layout(self) -> None:

@@ -6,26 +6,29 @@ lost line leaves no trace. docs/wire.md says so to the user.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from streamrnn.core.types import F32, Channel, Counters, Frames, Item, StreamInfo
-from streamrnn.kernels.codec import text
-from streamrnn.wire.packet import byte_view, frame_time_us
+from streamrnn.kernels.codec import slots as at
+from streamrnn.kernels.codec.columns import Bytes, TextColumns
+from streamrnn.wire.packet import frame_time_us
 
 #: Longest line, in bytes without its end.
 MAX_LINE = 512
 #: Neighbouring lines with the same number of values that settle how many channels there are.
 N_AGREEING = 3
 #: Bytes that the kernel gets at once.
-PIECE_BYTES = 1 << 16
+PIECE_BYTES = 1 << 14
 #: Samples that the columns hold.
 MAX_SAMPLES = 1 << 16
 
 #: Where a line that holds no frame is counted.
 _COUNTED_AT = {
-    text.JUNK: text.N_JUNK,
-    text.BAD_CHECKSUM: text.N_BAD_CHECKSUM,
-    text.OVERSIZE: text.N_OVERSIZE,
+    at.JUNK: at.N_JUNK,
+    at.BAD_CHECKSUM: at.N_BAD_CHECKSUM,
+    at.OVERSIZE: at.N_OVERSIZE,
 }
 
 
@@ -49,12 +52,12 @@ class TextDecoder:
         self._asked_channels = n_channels or 0
         self._rate_hz = rate_hz
         self._counters = Counters(extra={"n_half_lines": 0})
-        self._columns = text.TextColumns(PIECE_BYTES, MAX_LINE, MAX_SAMPLES)
+        self._columns = TextColumns(PIECE_BYTES, MAX_LINE, MAX_SAMPLES)
         self._state = self._columns.state
-        self._input = self._columns.input.data
         self._x = self._columns.x
         self._blocks: list[F32] = []
         self._held: list[F32] = []
+        self.push: Callable[[Bytes], list[Item]] = self._columns.method(self._work)
         self._is_first_held = False
         self.reset()
 
@@ -67,10 +70,11 @@ class TextDecoder:
     def counters(self) -> Counters:
         """What happened so far; the same object each time."""
         c, state = self._counters, self._state
+        c.n_bytes = state[at.N_BYTES]
         c.n_packets = c.n_frames
-        c.n_bad_crc = int(state[text.N_BAD_CHECKSUM])
-        c.n_oversize = int(state[text.N_OVERSIZE])
-        c.n_bad_content = int(state[text.N_JUNK] + state[text.N_BAD_ARITY])
+        c.n_bad_crc = state[at.N_BAD_CHECKSUM]
+        c.n_oversize = state[at.N_OVERSIZE]
+        c.n_bad_content = state[at.N_JUNK] + state[at.N_BAD_ARITY]
         return c
 
     def reset(self) -> None:
@@ -83,57 +87,42 @@ class TextDecoder:
     def resync(self) -> None:
         """Forget only an unfinished line, as when a link was lost and found again."""
         self._drop_held()
-        self._state[text.LINE_BYTES] = 0
-        self._state[text.DISCARDING] = 0
+        self._columns.forget_unfinished()
         self._is_first = True
+        self._state[at.N_CHANNELS] = 0
 
-    def push(self, data: bytes | bytearray | memoryview) -> list[Item]:
-        """Return what `data` completes.
-
-        Parameters
-        ----------
-        data : bytes, bytearray or memoryview
-            Any length; copied.
-
-        Returns
-        -------
-        list
-            A `StreamInfo` before the first frames; neighbouring lines are one block.
-        """
-        view = byte_view(data)
+    def _work(self, data: Bytes) -> list[Item]:
+        """Do what `push` cannot: take other things than `bytes`, and hand up what was completed."""
+        state = self._state
+        todo, state[at.TODO] = state[at.TODO], 0
+        if not todo:
+            if not isinstance(data, bytes):
+                return self.push(bytes(memoryview(data)))
+            todo = self._columns.take(data)
+        while todo:
+            self._take_rows()
+            if todo & at.HAS_LINE:
+                self._take_line(state[at.N_VALUES])
+            elif todo == at.HAS_ROWS:
+                break
+            todo = self._columns.resume()
         items: list[Item] = []
-        for start in range(0, len(view), PIECE_BYTES):
-            piece = view[start : start + PIECE_BYTES]
-            self._input[: len(piece)] = piece
-            self._parse(len(piece))
         if self._blocks:
             self._flush(items)
         return items
 
-    def _parse(self, n: int) -> None:
-        self._counters.n_bytes += n
-        self._state[text.POSITION] = 0
-        while True:
-            in_bulk = self._n_channels and not self._is_first
-            todo = self._columns.parse(n, self._n_channels if in_bulk else 0)
-            if todo == text.ONE_LINE:
-                self._take_line(int(self._state[text.N_VALUES]))
-                continue
-            self._take_rows()
-            if todo == text.ALL_READ:
-                return
-
     def _take_rows(self) -> None:
         """Copy the kernel's rows out of the columns."""
-        n = int(self._state[text.ROWS])
+        n = self._state[at.ROWS]
         if n:
             n_values = n * self._n_channels
             self._blocks.append(self._x[:n_values].copy().reshape(n, self._n_channels))
-            self._state[text.ROWS] = 0
+            self._state[at.ROWS] = 0
 
     def _take_line(self, n_values: int) -> None:
         """Act on a single line: the first of all, or one before the channels are settled."""
         is_first, self._is_first = self._is_first, False
+        self._state[at.N_CHANNELS] = self._n_channels
         if n_values < 0:
             self._drop_held()
             self._count_dropped(_COUNTED_AT[n_values], is_first)
@@ -143,14 +132,14 @@ class TextDecoder:
             if n_values == self._n_channels:
                 self._blocks.append(row)
             else:
-                self._count_dropped(text.N_BAD_ARITY, is_first)
+                self._count_dropped(at.N_BAD_ARITY, is_first)
             return
         if self._held and self._held[0].shape != row.shape:
             self._drop_held()
         self._is_first_held |= is_first
         self._held.append(row)
         if len(self._held) == N_AGREEING:
-            self._n_channels = n_values
+            self._n_channels = self._state[at.N_CHANNELS] = n_values
             self._blocks += self._held
             self._held = []
 
@@ -163,7 +152,7 @@ class TextDecoder:
     def _drop_held(self) -> None:
         """Give up lines that waited for others to agree with them."""
         for index in range(len(self._held)):
-            self._count_dropped(text.N_BAD_ARITY, self._is_first_held and index == 0)
+            self._count_dropped(at.N_BAD_ARITY, self._is_first_held and index == 0)
         self._held = []
         self._is_first_held = False
 

@@ -2,68 +2,100 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from streamrnn.kernels.codec.memory import (
     Address,
-    copy32,
-    load_u8,
+    copy64,
+    load_byte,
     lowest_bit,
-    matches32,
+    matches64,
     store_u8,
 )
 from streamrnn.kernels.jit import kernel
 
+_FULL = 255
+_UNROLLED = 4
+
 
 @kernel
-def find_zero(data: Address, start: int, stop: int) -> int:
-    """Return the index of the first 0 in ``data[start:stop]``, or `stop`.
+def find_zero(start: Address, stop: Address) -> Address:
+    """Return where the first 0 from `start` on is, or `stop`.
 
-    Up to `memory.SLACK` bytes behind `stop` are read, and do not matter.
+    Up to `slots.SLACK` bytes behind `stop` are read, and do not matter.
     """
     i = start
     while i < stop:
-        mask = matches32(data, i, np.uint8(0))
+        mask = matches64(i, 0)
         if mask != 0:
             found: int = i + lowest_bit(mask)
             return min(found, stop)
-        i += 32
+        i += 64
     return stop
 
 
 @kernel
-def cobs_decode(source: Address, start: int, stop: int, target: Address) -> int:
-    """Decode one packet.
+def _decode_short(start: Address, stop: Address) -> Address:
+    """Put the zeros back into a packet too short for a full run; return where its runs end.
 
-    Parameters
-    ----------
-    source, start, stop : int
-        ``source[start:stop]`` is the packet without its delimiter and holds no 0; up to
-        `memory.SLACK` bytes behind it are read, and do not matter.
-    target : int
-        Address of ``stop - start + memory.SLACK`` bytes; overwritten.
+    Each code but the first stands where a 0 was. The delimiter is a code that leads to itself, so
+    it does not matter how often it is followed: there is one hard-to-guess branch for four codes.
+    """
+    i = start
+    while i < stop:
+        for _ in range(_UNROLLED):
+            code = load_byte(i)
+            store_u8(min(i, stop), 0)
+            i += code
+    return i
 
-    Returns
-    -------
-    int
-        Decoded length, or -1 if the last run is longer than the packet.
+
+@kernel
+def _decode_long(start: Address, stop: Address, target: Address) -> int:
+    """Decode any packet to `target`, run by run; return its length, or -1.
+
+    Most runs are short: one copy, of which the rest is overwritten by the next.
     """
     i = start
     n = 0
-    code = 255
+    code = _FULL
     while i < stop:
-        code = int(load_u8(source, i))
+        code = load_byte(i)
         if i + code > stop:
             return -1
-        # Most runs are short: one copy of 32 bytes and one 0 without a branch; what is too much
-        # is overwritten by the next run.
-        copy32(target, n, source, i + 1)
-        copied = 32
-        while copied < code - 1:
-            copy32(target, n + copied, source, i + 1 + copied)
-            copied += 32
+        k = 0
+        while True:
+            copy64(target + n + k, i + 1 + k)
+            k += 64
+            if k >= code - 1:
+                break
         i += code
         n += code - 1
-        store_u8(target, n, np.uint8(0))
-        n += code < 255
-    return n - (code < 255)
+        store_u8(target + n, 0)
+        n += code < _FULL
+    return n - (code < _FULL)
+
+
+@kernel
+def cobs_decode(start: Address, stop: Address, target: Address) -> tuple[Address, int]:
+    """Decode one packet, in place if it is short.
+
+    Parameters
+    ----------
+    start, stop : int
+        Addresses of its first byte, and of the delimiter behind it; there is no other 0. It is
+        overwritten. Up to `slots.COBS_SLACK` bytes behind it are read, and do not matter.
+    target : int
+        Address of ``stop - start + slots.SLACK`` bytes; may be overwritten.
+
+    Returns
+    -------
+    packet : int
+        Address of what was decoded.
+    n : int
+        Its length, or -1 if the last run is longer than the packet.
+    """
+    if stop - start < _FULL:
+        n = stop - start - 1
+        if _decode_short(start, stop) != stop:
+            n = -1
+        return start + 1, n
+    return target, _decode_long(start, stop, target)

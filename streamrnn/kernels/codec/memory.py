@@ -1,106 +1,132 @@
-"""Memory by address: loads, stores and searches for the codec kernels.
+"""Memory by address: loads, stores, copies and searches for the codec kernels.
 
-Between kernels an array costs two atomic reference counts a call, which is more than a small packet
-takes to decode, and its indices are checked for being negative. So the codec kernels pass plain
-addresses; the classes in `packets` and `text` own the arrays behind them and keep them alive.
+The codec kernels pass plain addresses; the classes in `columns` own the arrays behind
+them and keep them alive.
 
-Nothing here checks a bound: callers keep `SLACK` bytes that may be touched behind the last one that
-they mean. Words may be unaligned and are in the machine's order; all supported ones are
-little-endian, as the wire is.
+Nothing here checks a bound: callers keep bytes that may be touched around those that they mean.
+Words may be unaligned and are in the machine's order; all supported ones are little-endian, as the
+wire is.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic as _numba_intrinsic
+
+from streamrnn.kernels.jit import intrinsic
 
 #: Where an array's data starts.
 Address: TypeAlias = int
-#: Bytes that may be touched behind the end of what is meant.
-SLACK = 32
-
-#: Numba's own annotations describe the compiled call wrongly.
-intrinsic = cast(Any, _numba_intrinsic)
-
-_I8 = ir.IntType(8)
-_BYTES32 = ir.VectorType(_I8, 32)
 
 
-def address_of(a: npt.NDArray[Any]) -> Address:
-    """Return where the data of `a` starts; the caller keeps `a` alive."""
-    if not (a.flags.c_contiguous and a.flags.writeable and a.flags.aligned):
-        raise ValueError("a kernel's array must be C-contiguous and writable")
-    return int(a.ctypes.data)
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_BYTES64 = ir.VectorType(_I8, 64)
 
 
-def _pointer(builder: Any, base: Any, index: Any, element: Any) -> Any:
-    """Return a pointer to `element` at byte `index` behind the address `base`."""
-    start = builder.inttoptr(base, _I8.as_pointer())
-    return builder.bitcast(builder.gep(start, [index]), element.as_pointer())
+def pointer(builder: Any, address: Any, element: Any) -> Any:
+    """Return a pointer to `element`."""
+    return builder.inttoptr(address, element.as_pointer())
+
+
+def splat(builder: Any, value: Any, n: int) -> Any:
+    """Return a vector of `n` times `value`."""
+    nothing = ir.Constant(ir.VectorType(value.type, n), ir.Undefined)
+    one = builder.insert_element(nothing, value, _I32(0))
+    return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_I32, n), None))
 
 
 def _loader(result: Any, element: Any) -> Any:
-    """Return an intrinsic ``(base, byte_index) -> result``."""
+    """Return an intrinsic ``(address) -> result``; what is narrower is taken as unsigned."""
 
-    def load(typing_context: Any, base: Any, i: Any) -> Any:
+    def load(typing_context: Any, address: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            start, index = arguments
-            return builder.load(_pointer(builder, start, index, element), align=1)
+            value = builder.load(pointer(builder, arguments[0], element), align=1)
+            return builder.zext(value, _I64) if element.width < result.bitwidth else value
 
-        return result(types.int64, types.int64), codegen
+        return result(types.int64), codegen
 
     return intrinsic(load)
 
 
 def _storer(value_type: Any, element: Any) -> Any:
-    """Return an intrinsic ``(base, byte_index, value)``."""
+    """Return an intrinsic ``(address, value)``."""
 
-    def store(typing_context: Any, base: Any, i: Any, value: Any) -> Any:
+    def store(typing_context: Any, address: Any, value: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            start, index, what = arguments
-            builder.store(what, _pointer(builder, start, index, element), align=1)
+            builder.store(arguments[1], pointer(builder, arguments[0], element), align=1)
             return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, value_type), codegen
+        return types.void(types.int64, value_type), codegen
 
     return intrinsic(store)
 
 
-load_u8 = _loader(types.uint8, _I8)
-load_i16 = _loader(types.int16, ir.IntType(16))
-load_u32 = _loader(types.uint32, ir.IntType(32))
-load_u64 = _loader(types.uint64, ir.IntType(64))
-load_f32 = _loader(types.float32, ir.FloatType())
+#: ``load_byte(address)`` and so on: what stands there, as int64 ...
+load_byte = _loader(types.int64, _I8)
+load_u32 = _loader(types.int64, _I32)
+load_i64 = _loader(types.int64, _I64)
+#: ... or as uint64.
+load_u64 = _loader(types.uint64, _I64)
+#: ``store_u8(address, value)`` and so on.
 store_u8 = _storer(types.uint8, _I8)
 store_f32 = _storer(types.float32, ir.FloatType())
 
 
-def _matches32(typing_context: Any, base: Any, i: Any, value: Any) -> Any:
+def _matcher(n: int, matching: Any) -> Any:
+    """Return an intrinsic ``(address, byte) -> mask`` over the `n` bytes at an address.
+
+    `matching` gives LLVM's comparison of each byte.
+    """
+    bytes_, result = ir.VectorType(_I8, n), types.uint64 if n == 64 else types.uint32
+
+    def match(typing_context: Any, address: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            loaded = builder.load(pointer(builder, arguments[0], bytes_), align=1)
+            wanted = splat(builder, builder.trunc(arguments[1], _I8), n)
+            return builder.bitcast(matching(builder, loaded, wanted), ir.IntType(n))
+
+        return result(types.int64, types.int64), codegen
+
+    return intrinsic(match)
+
+
+def _is_equal(builder: Any, bytes_: Any, wanted: Any) -> Any:
+    return builder.icmp_unsigned("==", bytes_, wanted)
+
+
+def _is_among_ten(builder: Any, bytes_: Any, first: Any) -> Any:
+    ten = ir.Constant(bytes_.type, [10] * bytes_.type.count)
+    return builder.icmp_unsigned("<", builder.sub(bytes_, first), ten)
+
+
+#: ``matches64(address, byte)``: a uint64 whose bit b is set where byte b equals `byte`.
+matches64 = _matcher(64, _is_equal)
+#: ``matches32(address, byte)``: the same of 32 bytes, as uint32.
+matches32 = _matcher(32, _is_equal)
+#: ``ten_from32(address, byte)``: where it is `byte` or one of the nine above it.
+ten_from32 = _matcher(32, _is_among_ten)
+
+
+def _copy64(typing_context: Any, target: Any, source: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        start, index, byte = arguments
-        loaded = builder.load(_pointer(builder, start, index, _BYTES32), align=1)
-        nothing = ir.Constant(_BYTES32, ir.Undefined)
-        one = builder.insert_element(nothing, byte, ir.Constant(ir.IntType(32), 0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 32), None)
-        wanted = builder.shuffle_vector(one, nothing, lanes)
-        return builder.bitcast(builder.icmp_unsigned("==", loaded, wanted), ir.IntType(32))
-
-    return types.uint32(types.int64, types.int64, types.uint8), codegen
-
-
-def _copy32(typing_context: Any, target: Any, i: Any, source: Any, j: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        into, i_, out_of, j_ = arguments
-        loaded = builder.load(_pointer(builder, out_of, j_, _BYTES32), align=1)
-        builder.store(loaded, _pointer(builder, into, i_, _BYTES32), align=1)
+        into, out_of = (pointer(builder, a, _BYTES64) for a in arguments)
+        builder.store(builder.load(out_of, align=1), into, align=1)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.int64), codegen
+    return types.void(types.int64, types.int64), codegen
+
+
+def _copy(typing_context: Any, target: Any, source: Any, n: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        into, out_of = (pointer(builder, a, _I8) for a in arguments[:2])
+        raw_memcpy: Any = cgutils.raw_memcpy
+        raw_memcpy(builder, into, out_of, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
 
 
 def _lowest_bit(typing_context: Any, mask: Any) -> Any:
@@ -109,15 +135,15 @@ def _lowest_bit(typing_context: Any, mask: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         index = builder.cttz(arguments[0], cgutils.true_bit)
-        return index if mask == types.uint64 else builder.zext(index, ir.IntType(64))
+        return index if mask == types.uint64 else builder.zext(index, _I64)
 
     return types.int64(mask), codegen
 
 
-#: ``matches32(base, i, byte)``: a uint32 whose bit b is set where byte i + b equals `byte`.
-matches32 = intrinsic(_matches32)
-#: ``copy32(target, i, source, j)``: copy 32 bytes from `source` + j to `target` + i.
-copy32 = intrinsic(_copy32)
+#: ``copy64(target, source)``: copy 64 bytes.
+copy64 = intrinsic(_copy64)
+#: ``copy(target, source, n)``: copy exactly n bytes that do not overlap.
+copy = intrinsic(_copy)
 #: ``lowest_bit(mask)``: index of the lowest set bit of a uint32 or uint64 that is not 0, as int64.
 lowest_bit = intrinsic(_lowest_bit)
 
@@ -150,8 +176,7 @@ def _put(typing_context: Any, state: Any, slot: Any, value: Any) -> Any:
 
 def _slot(builder: Any, base: Any, slot: Any) -> Any:
     """Return a pointer to the int64 number `slot` behind the address `base`."""
-    word = ir.IntType(64)
-    return builder.gep(builder.inttoptr(base, word.as_pointer()), [slot])
+    return builder.gep(builder.inttoptr(base, _I64.as_pointer()), [slot])
 
 
 # Intrinsics, because a kernel would be compiled again for every constant slot.

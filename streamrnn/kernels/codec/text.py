@@ -6,51 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.core.types import F32, I64, U8
+from streamrnn.kernels.codec import slots as at
+from streamrnn.kernels.codec.buffer import answer, begin, refill
 from streamrnn.kernels.codec.memory import (
-    SLACK,
     Address,
     add,
-    address_of,
-    copy32,
     get,
-    load_u8,
+    load_byte,
     load_u64,
     lowest_bit,
     matches32,
+    matches64,
     put,
     store_f32,
-    store_u8,
+    ten_from32,
 )
-from streamrnn.kernels.jit import kernel, scalar, specialise
-
-# Slots of the state, which belongs to the kernel.
-POSITION = 0  # where to read on
-LINE_BYTES = 1  # of the unfinished line
-DISCARDING = 2  # 1: inside a line that is too long
-ROWS = 3  # lines in the columns; the caller takes them and writes 0
-N_VALUES = 4  # values of the line that was read last (single-line mode)
-N_OVERSIZE = 5
-N_BAD_CHECKSUM = 6
-N_JUNK = 7  # not numbers
-N_BAD_ARITY = 8
-MAX_LINE = 9
-MAX_VALUES = 10
-# Addresses of the arrays of `TextColumns`.
-INPUT = 11
-LINE = 12
-X = 13
-STATE_SLOTS = 14
-
-# Results of `TextColumns.parse`.
-ALL_READ = 0
-IS_FULL = 1
-ONE_LINE = 2
-
-# What stands in `state[N_VALUES]` for a line that holds no frame.
-JUNK = -1
-BAD_CHECKSUM = -2
-OVERSIZE = -3
+from streamrnn.kernels.jit import apart, kernel
+from streamrnn.kernels.objects import bytes_data, bytes_size, fall_back, is_bytes, slots_of
 
 # Largest power of ten behind the mantissa's 18 digits that can matter to a float32.
 _MOST_TENS = 80
@@ -59,16 +31,19 @@ TENS = np.array([float(f"1e{n}") for n in range(_MOST_TENS + 1)])
 _NL, _CR, _SPACE, _TAB = 10, 13, 32, 9
 _COMMA, _SEMICOLON, _STAR, _DOLLAR = 44, 59, 42, 36
 _PLUS, _MINUS, _DOT, _ZERO, _NINE, _E = 43, 45, 46, 48, 57, 101
-
-
-@kernel
-def _char(line: Address, i: int) -> int:
-    return int(load_u8(line, i))
+# What follows what is not among 32 characters: the mask of a search has no bit without it.
+_BEHIND = np.uint32(1 << 31)
 
 
 @kernel
 def _is_blank(c: int) -> bool:
     return c == _SPACE or c == _TAB  # noqa: PLR1714 - a tuple is searched in a loop
+
+
+@kernel
+def _is_hard(c: int) -> bool:
+    """Return whether a character separates values, so that there must be one before it."""
+    return c == _COMMA or c == _SEMICOLON  # noqa: PLR1714
 
 
 @kernel
@@ -85,96 +60,63 @@ def _hex_digit(c: int) -> int:
 
 
 @kernel
-def _checked_span(line: Address, start: int, n: int) -> tuple[int, int]:
-    """Return the span of a line's values, without ``$`` and ``*HH``; a stop < 0 says what is wrong.
-
-    NMEA 0183: HH is the exclusive or of all characters between ``$`` and ``*``.
-    """
-    while n > start and _is_blank(_char(line, n - 1)):
-        n -= 1
-    has_dollar = n > start and _char(line, start) == _DOLLAR
-    if has_dollar:
-        start += 1
-    if n - start >= 3 and _char(line, n - 3) == _STAR:
-        parity = 0
-        for i in range(start, n - 3):
-            parity ^= _char(line, i)
-        high = _hex_digit(_char(line, n - 2))
-        low = _hex_digit(_char(line, n - 1))
-        if high < 0 or low < 0 or parity != 16 * high + low:
-            return 0, BAD_CHECKSUM
-        return start, n - 3
-    return (0, JUNK) if has_dollar else (start, n)
-
-
-@kernel
-def _digit_run(word: np.uint64) -> int:
-    """Return how many of the 8 characters in `word` ^ ``"00000000"`` are digits, up to another."""
-    above_nine = (word + np.uint64(0x7676767676767676)) | word
-    high_bits = above_nine & np.uint64(0x8080808080808080)
-    if high_bits == 0:
-        return 8
-    bit: int = lowest_bit(high_bits)
-    return bit >> 3
-
-
-@kernel
 def _digits_value(word: np.uint64, n: int) -> int:
-    """Return the number that the n lowest bytes spell, 1 <= n <= 8; `word` ^ ``"00000000"``.
+    """Return the number that the n lowest of 8 characters spell, 0 <= n <= 7; the rest is anything.
 
     Neighbours are joined in pairs, then in fours, then in eights (Lemire, "Quickly parsing eight
     digits", 2018).
     """
-    word = word << np.uint64(64 - 8 * n)
+    word = ((word & np.uint64(0x0F0F0F0F0F0F0F0F)) << np.uint64(56 - 8 * n)) << np.uint64(8)
     word = word * np.uint64(10) + (word >> np.uint64(8))
     low = (word & np.uint64(0x000000FF000000FF)) * np.uint64(0x000F424000000064)
     high = ((word >> np.uint64(16)) & np.uint64(0x000000FF000000FF)) * np.uint64(0x0000271000000001)
-    return int((low + high) >> np.uint64(32))
+    return int(np.int64((low + high) >> np.uint64(32)))
 
 
 @kernel
-def _parse_plain(line: Address, i: int, values: Address, at: int, negative: bool) -> int:
-    """Do what `_parse_number` does for ``1234.5678``: up to 8 digits on each side, no exponent.
+def _parse_plain(i: Address, value: Address) -> Address:
+    """Do what `_parse_number` does for ``-1234.5678``: up to 7 digits on each side, no exponent.
 
-    Return the index behind the number, or -1 if it is no such number. It must not end with the
-    readable part of `line`, but 16 bytes or more before.
+    There is no branch but the last, because signs and numbers of digits cannot be guessed.
+
+    Returns
+    -------
+    int
+        Address of what is behind the number, or 0 if it is no such number; some `value` is written.
     """
-    zeros = np.uint64(0x3030303030303030)
-    word = load_u64(line, i) ^ zeros
-    n_whole = _digit_run(word)
-    if n_whole < 1 or n_whole > 7:
-        return -1
-    value = np.float64(_digits_value(word, n_whole))
-    i += n_whole
-    if _char(line, i) == _DOT:
-        word = load_u64(line, i + 1) ^ zeros
-        n = _digit_run(word)
-        if n < 1 or n > 7:
-            return -1
-        i += 1 + n
-        # Both are whole numbers below 2**53, so this is the quotient that `_parse_number` rounds.
-        value = (value * TENS[n] + np.float64(_digits_value(word, n))) / TENS[n]
-    if (_char(line, i) | 32) == _E:
-        return -1
-    store_f32(values, 4 * at, np.float32(-value if negative else value))
+    sign = load_byte(i)
+    is_negative = sign == _MINUS
+    i += int(is_negative) | int(sign == _PLUS)
+    others = ~ten_from32(i, _ZERO)
+    dots = matches32(i, _DOT)
+    n_whole = lowest_bit(others | _BEHIND)
+    shift = np.uint32(n_whole & 31)
+    has_dot = np.int64((dots >> shift) & np.uint32(1))
+    n_more = lowest_bit(((others >> shift) >> np.uint32(1)) | _BEHIND) * has_dot
+    whole = _digits_value(load_u64(i), n_whole & 7)
+    more = _digits_value(load_u64(i + n_whole + 1), n_more & 7)
+    tens = TENS[np.uint64(n_more & 7)]
+    # Both are whole numbers below 2**53, so this is the quotient that `_parse_number` rounds.
+    number = (np.float64(whole) * tens + np.float64(more)) / tens
+    store_f32(value, np.float32(-number if is_negative else number))
+    i += n_whole + has_dot + n_more
+    if (n_whole | n_more) > 7 or n_whole + n_more == 0 or (load_byte(i) | 32) == _E:
+        return 0
     return i
 
 
-@kernel
-def _parse_number(line: Address, i: int, stop: int, values: Address, at: int) -> int:
-    """Write the number at ``line[i:]`` to ``values[at]``; return the index behind it, or -1."""
-    negative = _char(line, i) == _MINUS
-    if negative or _char(line, i) == _PLUS:
+@apart
+def _parse_number(i: Address, stop: Address, value: Address) -> Address:
+    """Write the number at `i`; return where what is behind it stands, or 0 if there is none."""
+    is_negative = load_byte(i) == _MINUS
+    if is_negative or load_byte(i) == _PLUS:
         i += 1
-    end = _parse_plain(line, i, values, at, negative)
-    if end >= 0:
-        return end
     digits = 0
     exponent = 0
-    mantissa = np.int64(0)
+    mantissa = 0
     seen_dot = False
     while i < stop:
-        c = _char(line, i)
+        c = load_byte(i)
         if _is_digit(c):
             digits += 1
             if mantissa < 100_000_000_000_000_000:
@@ -188,64 +130,89 @@ def _parse_number(line: Address, i: int, stop: int, values: Address, at: int) ->
             break
         i += 1
     if digits == 0:
-        return -1
-    if i < stop and (_char(line, i) | 32) == _E:
+        return 0
+    if i < stop and (load_byte(i) | 32) == _E:
         i += 1
-        down = i < stop and _char(line, i) == _MINUS
-        if i < stop and (down or _char(line, i) == _PLUS):
+        down = i < stop and load_byte(i) == _MINUS
+        if i < stop and (down or load_byte(i) == _PLUS):
             i += 1
-        if i == stop or not _is_digit(_char(line, i)):
-            return -1
+        if i == stop or not _is_digit(load_byte(i)):
+            return 0
         power = 0
-        while i < stop and _is_digit(_char(line, i)):
-            power = min(10 * power + _char(line, i) - _ZERO, 9999)
+        while i < stop and _is_digit(load_byte(i)):
+            power = min(10 * power + load_byte(i) - _ZERO, 9999)
             i += 1
         exponent += -power if down else power
-    value: Any = np.float64(mantissa)
+    number: Any = np.float64(mantissa)
     if exponent < -_MOST_TENS:
-        value = 0.0
+        number = 0.0
     elif exponent < 0:
-        value /= TENS[-exponent]
+        number /= TENS[np.uint64(-exponent)]
     elif mantissa != 0:
-        value *= TENS[min(exponent, _MOST_TENS)]
-    single = np.float32(-value if negative else value)
+        number *= TENS[np.uint64(min(exponent, _MOST_TENS))]
+    single = np.float32(-number if is_negative else number)
     if not np.isfinite(single):
-        return -1
-    store_f32(values, 4 * at, single)
+        return 0
+    store_f32(value, single)
     return i
 
 
 @kernel
-def _parse_line(line: Address, start: int, n: int, most: int, values: Address, to: int) -> int:
-    """Write the numbers of ``line[start:n]`` to ``values[to:]``; return how many, or what is wrong.
+def _checked_span(start: Address, stop: Address) -> tuple[Address, Address]:
+    """Return the span of a line's values, without ``$`` and ``*HH``; a stop < 0 says what is wrong.
+
+    NMEA 0183: HH is the exclusive or of all characters between ``$`` and ``*``.
+    """
+    while stop > start and _is_blank(load_byte(stop - 1)):
+        stop -= 1
+    has_dollar = stop > start and load_byte(start) == _DOLLAR
+    if has_dollar:
+        start += 1
+    if stop - start >= 3 and load_byte(stop - 3) == _STAR:
+        parity = 0
+        i = start
+        while i < stop - 3:
+            parity ^= load_byte(i)
+            i += 1
+        high = _hex_digit(load_byte(stop - 2))
+        low = _hex_digit(load_byte(stop - 1))
+        if high < 0 or low < 0 or parity != 16 * high + low:
+            return 0, at.BAD_CHECKSUM
+        return start, stop - 3
+    return (0, at.JUNK) if has_dollar else (start, stop)
+
+
+@apart
+def _parse_any_line(start: Address, stop: Address, most: int, values: Address) -> int:
+    """Write the numbers of a line to `values`; return how many, or what is wrong.
 
     Commas and semicolons separate hard: two of them with nothing between miss a value, which is
     junk; one behind the last value is let pass. Blanks separate softly. Values behind `most` are
     checked and counted, and written over the last.
     """
-    i, stop = _checked_span(line, start, n)
+    i, stop = _checked_span(start, stop)
     if stop < 0:
         return stop
     count = 0
     after_value = False
     after_hard = True
     while i < stop:
-        c = _char(line, i)
+        c = load_byte(i)
         if _is_blank(c):
             i += 1
             after_value = False
-        elif c == _COMMA or c == _SEMICOLON:  # noqa: PLR1714
+        elif _is_hard(c):
             if after_hard:
-                return JUNK
+                return at.JUNK
             i += 1
             after_hard = True
             after_value = False
         else:
             if after_value:
-                return JUNK
-            i = _parse_number(line, i, stop, values, to + min(count, most - 1))
-            if i < 0:
-                return JUNK
+                return at.JUNK
+            i = _parse_number(i, stop, values + 4 * min(count, most - 1))
+            if i == 0:
+                return at.JUNK
             count += 1
             after_value = True
             after_hard = False
@@ -253,137 +220,128 @@ def _parse_line(line: Address, start: int, n: int, most: int, values: Address, t
 
 
 @kernel
-def _find_line_end(data: Address, start: int, stop: int) -> int:
-    """Return the index of the first CR or LF in ``data[start:stop]``, or `stop`."""
+def _parse_even_line(start: Address, stop: Address, n: int, values: Address) -> bool:
+    """Do what `_parse_any_line` does for `n` values with a separator, and perhaps a space, between.
+
+    Return False if it is another line. At `stop` stands the line's end, which stops any number.
+    """
+    i = start
+    last = values + 4 * (n - 1)
+    while True:
+        end = _parse_plain(i, values)
+        if end == 0:
+            end = _parse_number(i, stop, values)
+            if end == 0:
+                return False
+        c = load_byte(end)
+        is_hard = _is_hard(c)
+        if values == last:
+            return end + int(is_hard) == stop
+        if not (is_hard or _is_blank(c)):
+            return False
+        i = end + 1
+        i += load_byte(i) == _SPACE
+        values += 4
+
+
+@kernel
+def _find_line_end(start: Address, stop: Address) -> Address:
+    """Return where the first CR or LF from `start` on is, or `stop`."""
     i = start
     while i < stop:
-        mask = matches32(data, i, np.uint8(_NL)) | matches32(data, i, np.uint8(_CR))
+        mask = matches64(i, _NL) | matches64(i, _CR)
         if mask != 0:
             found: int = i + lowest_bit(mask)
             return min(found, stop)
-        i += 32
+        i += 64
     return stop
 
 
 @kernel
-def _count_line(state: Address, n_values: int, n_channels: int) -> None:
-    """Account for one line in bulk."""
+def _take_line(state: Address, start: Address, stop: Address, is_whole: bool) -> int:
+    """Read one line that is not empty; return HAS_LINE if it is for the caller, else 0."""
+    n_channels = get(state, at.N_CHANNELS)
+    x = get(state, at.X)
+    if n_channels > 0:
+        x += 4 * n_channels * get(state, at.ROWS)
+        if is_whole and _parse_even_line(start, stop, n_channels, x):
+            add(state, at.ROWS, 1)
+            return 0
+    n_values = at.OVERSIZE
+    if is_whole:
+        most = n_channels if n_channels > 0 else get(state, at.MAX_VALUES)
+        n_values = _parse_any_line(start, stop, most, x)
+    if n_channels == 0:
+        put(state, at.N_VALUES, n_values)
+        return at.HAS_LINE if n_values != 0 else 0
     if n_values == n_channels:
-        add(state, ROWS, 1)
-    elif n_values == JUNK:
-        add(state, N_JUNK, 1)
-    elif n_values == BAD_CHECKSUM:
-        add(state, N_BAD_CHECKSUM, 1)
-    elif n_values == OVERSIZE:
-        add(state, N_OVERSIZE, 1)
+        add(state, at.ROWS, 1)
+    elif n_values == at.JUNK:
+        add(state, at.N_JUNK, 1)
+    elif n_values == at.BAD_CHECKSUM:
+        add(state, at.N_BAD_CHECKSUM, 1)
+    elif n_values == at.OVERSIZE:
+        add(state, at.N_OVERSIZE, 1)
     elif n_values > 0:
-        add(state, N_BAD_ARITY, 1)
+        add(state, at.N_BAD_ARITY, 1)
+    return 0
 
 
 @kernel
-def parse_lines(state: Address, n: int, n_channels: int) -> int:
-    """Read lines from the input up to byte `n`, or to something for the caller to do.
+def _read_buffer(state: Address) -> int:
+    """Read what the buffer holds, or up to something for the caller to do."""
+    longest, filled = get(state, at.MAX_LINE), get(state, at.FILLED)
+    start, end = get(state, at.BEGIN), get(state, at.SCANNED)
+    todo = 0
+    while end < filled and todo == 0:
+        end = _find_line_end(end, filled)
+        is_short = get(state, at.DISCARDING) == 0 and end - start <= longest
+        if end == filled:
+            if not is_short:
+                put(state, at.DISCARDING, 1)
+                start = end
+        elif (get(state, at.ROWS) + 1) * get(state, at.N_CHANNELS) > get(state, at.MAX_VALUES):
+            todo = at.IS_FULL
+        else:
+            if end > start or not is_short:
+                todo = _take_line(state, start, end, is_short)
+            put(state, at.DISCARDING, 0)
+            end += 1
+            start = end
+    put(state, at.BEGIN, start)
+    put(state, at.SCANNED, end)
+    return todo
 
-    Parameters
-    ----------
-    state : int
-        Address of the slots of a `TextColumns`.
-    n, n_channels : int
-        See `TextColumns.parse`, also for the result.
+
+@kernel
+def resume(state: Address) -> int:
+    """Entry: read what was begun, up to its end or to something for the caller to do.
+
+    Returns
+    -------
+    int
+        0: all is read and there is nothing to do. Else bits. HAS_ROWS: ``state[ROWS]`` lines wait.
+        IS_FULL: the columns have no room for another; take the rows and resume. HAS_LINE: a line
+        was read alone, because N_CHANNELS is 0: ``state[N_VALUES]`` values stand in `x`, or it is
+        JUNK, BAD_CHECKSUM or OVERSIZE; resume.
     """
-    data, line, x = get(state, INPUT), get(state, LINE), get(state, X)
-    max_values = get(state, MAX_VALUES)
-    at = get(state, POSITION)
-    while at < n:
-        end = _find_line_end(data, at, n)
-        kept = get(state, LINE_BYTES)
-        row = get(state, ROWS)
-        if n_channels > 0 and (row + 1) * n_channels > max_values:
-            put(state, POSITION, at)
-            return IS_FULL
-        if kept + end - at > get(state, MAX_LINE):
-            put(state, DISCARDING, 1)
-        discarding = get(state, DISCARDING)
-        source, start, stop = data, at, end
-        if discarding == 0 and (kept > 0 or end == n):
-            for i in range(0, end - at, 32):
-                copy32(line, kept + i, data, at + i)
-            source, start, stop = line, 0, kept + end - at
-            put(state, LINE_BYTES, stop)
-            store_u8(line, stop, np.uint8(_NL))  # ends the last number, as it does in the input
-        if end == n:
-            at = n
-            break
-        most = n_channels if n_channels > 0 else max_values
-        n_values = OVERSIZE
-        if discarding == 0:
-            n_values = _parse_line(source, start, stop, most, x, row * n_channels)
-        put(state, LINE_BYTES, 0)
-        put(state, DISCARDING, 0)
-        at = end + 1
-        if n_channels > 0:
-            _count_line(state, n_values, n_channels)
-        elif n_values != 0:
-            put(state, N_VALUES, n_values)
-            put(state, POSITION, at)
-            return ONE_LINE
-    put(state, POSITION, at)
-    return ALL_READ
+    todo = _read_buffer(state)
+    while todo == 0 and refill(state):
+        todo = _read_buffer(state)
+    return todo | (at.HAS_ROWS if get(state, at.ROWS) > 0 else 0)
 
 
-class TextColumns:
-    """The arrays that the text kernel reads and writes, and the kernel behind a safe door.
+@kernel
+def take(state: Address, source: Address, n: int) -> int:
+    """Entry: read `n` bytes; see `resume`."""
+    begin(state, source, n)
+    return int(resume(state))
 
-    Parameters
-    ----------
-    piece_bytes : int
-        Bytes that `parse` takes at once.
-    max_line : int
-        Longest line, in bytes without its end.
-    max_values : int
-        Samples that the columns hold; at least half of `max_line`.
 
-    Attributes
-    ----------
-    state : int64 (STATE_SLOTS,)
-        See the names of the slots.
-    input : uint8 (>= piece_bytes,)
-        The caller's to write.
-    x : float32 (max_values,)
-        Samples, a line a row.
-    """
-
-    def __init__(self, piece_bytes: int, max_line: int, max_values: int) -> None:
-        if max_values < (max_line + 1) // 2:
-            raise ValueError(f"max_values must be at least {(max_line + 1) // 2}, got {max_values}")
-        specialise(parse_lines, (scalar(np.int64),) * 3)
-        self.state: I64 = np.zeros(STATE_SLOTS, np.int64)
-        self.input: U8 = np.zeros(piece_bytes + SLACK, np.uint8)
-        self.x: F32 = np.zeros(max_values, np.float32)
-        self._line: U8 = np.zeros(max_line + SLACK, np.uint8)
-        self._piece_bytes = piece_bytes
-        self._state_address = address_of(self.state)
-        self.state[MAX_LINE], self.state[MAX_VALUES] = max_line, max_values
-        self.state[INPUT], self.state[LINE] = address_of(self.input), address_of(self._line)
-        self.state[X] = address_of(self.x)
-
-    def parse(self, n: int, n_channels: int) -> int:
-        """Read lines from ``input[state[POSITION] : n]``, up to the end or to something to do.
-
-        Parameters
-        ----------
-        n : int
-            End of the bytes in `input`.
-        n_channels : int
-            Values of a line. 0: read a single line of any number of values, and count nothing.
-
-        Returns
-        -------
-        int
-            ALL_READ; ``state[ROWS]`` lines may wait. IS_FULL: `x` has no room for another line;
-            take the rows and call again. ONE_LINE: ``state[N_VALUES]`` values stand in `x`, or it
-            is JUNK, BAD_CHECKSUM or OVERSIZE.
-        """
-        if n > self._piece_bytes or n_channels > len(self.x):
-            raise ValueError(f"n must be 0..{self._piece_bytes}, n_channels 0..{len(self.x)}")
-        return parse_lines(self._state_address, n, n_channels)
+@kernel
+def push(context: int, argument: int) -> int:
+    """Entry, the built-in method: read `bytes`; call Python when there is something to do."""
+    state = slots_of(context)
+    if not is_bytes(state, argument):
+        return int(fall_back(state, argument))
+    return answer(state, take(state, bytes_data(argument), bytes_size(argument)), argument)
