@@ -9,8 +9,16 @@ import pytest
 from rnn_make import assert_close
 
 from streamrnn.kernels import get_backend
-from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState, Params, State
-from streamrnn.kernels.rnn import cpu, learn, reference
+from streamrnn.kernels.params import (
+    AdamSpec,
+    Batch,
+    LayerParams,
+    LossSpec,
+    OptState,
+    Params,
+    State,
+)
+from streamrnn.kernels.rnn import reference, training
 from streamrnn.model.convert import from_torch
 
 
@@ -54,14 +62,25 @@ def test_lstm_and_its_gradients(golden, name, dtype, case):
 
 
 def loss_of(name, logits, batch, spec):
-    if name == "numpy":
-        return reference.cross_entropy(logits, batch, spec)
-    cpu.CpuBackend().warm_up(logits.dtype, training=True)
+    """Return the loss of given logits and its gradient, by an update that moves nothing.
+
+    Each step is a row of one step. Its hidden vector is one unit: forget and output gates are open,
+    the input gate is shut, and one cell is full. So a column of the head is what the row gets, and
+    the gradient at the head is that at the logits, which is also the optimiser's first moment.
+    """
     n_steps, n_rows, n_classes = logits.shape
-    d = np.empty((n_steps * n_rows, n_classes), logits.dtype)
-    args = (batch.targets, batch.weights, spec.class_weights, spec.label_smoothing, batch.lengths)
-    value = learn.loss_entry(logits.reshape(-1, n_classes), *args, d, 0, n_rows)
-    return value, d.reshape(logits.shape)
+    n, dtype = n_steps * n_rows, logits.dtype
+    gates = np.repeat(np.array([-200, 200, 0, 200], dtype), n)
+    layer = LayerParams(np.zeros((4 * n, 1), dtype), np.zeros((4 * n, n), dtype), gates)
+    head = np.ascontiguousarray(logits.reshape(n, n_classes).T)
+    params = Params((layer,), head, np.zeros(n_classes, dtype))
+    cells = State((np.zeros((n, n), dtype),), (200 * np.eye(n, dtype=dtype),))
+    x, ones = np.zeros((1, n, 1), dtype), np.ones(n, np.int64)
+    one_step = Batch(x, batch.targets.reshape(1, n), batch.weights.reshape(1, n), ones, cells)
+    backend, opt = get_backend(name), OptState.zeros(params)
+    adam = AdamSpec(lr=0.0, beta1=0.0, clip_norm=0.0)
+    result = backend.train_step(backend.upload(params), one_step, spec, adam, opt)
+    return result.loss, opt.m.w_out.T.reshape(logits.shape)
 
 
 @pytest.mark.parametrize("name", ["numpy", "cpu"])
@@ -90,8 +109,7 @@ def test_weighted_cross_entropy(golden, name, dtype):
 @pytest.mark.parametrize(("case", "decay"), [("adam", 0.0), ("adamw", 0.3)])
 def test_adam(golden, name, dtype, case, decay):
     g = {k: v.astype(dtype) for k, v in part(golden, f"{case}.").items()}
-    update = reference.adam_update if name == "numpy" else cpu.adam_update
-    cpu.CpuBackend().warm_up(np.dtype(dtype), training=True)
+    update = reference.adam_update if name == "numpy" else training.adam_update
     params = Params((), g["matrix0"].copy(), g["bias0"].copy())
     adam = AdamSpec(0.05, 0.8, 0.95, 1e-6, weight_decay=decay, clip_norm=0.0)
     opt = OptState.zeros(params)

@@ -12,10 +12,12 @@ at the pre-activations. Besides there is some scratch: `D_ABOVE_AT` and the othe
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from streamrnn.core.types import I64, Floats
-from streamrnn.kernels.native import address
+from streamrnn.kernels.native import address, aligned
 from streamrnn.kernels.params import State
 from streamrnn.kernels.rnn import layout
 
@@ -143,7 +145,8 @@ class Job:
         self.tape_size = whole(top + n_steps * SLICE_ROWS * inputs_row, v)
         self.slots[INPUTS_AT] = top
         self.slots[[N_LAYERS, N_STEPS, N_ROWS]] = last, n_steps, n_rows
-        self.slots[LAYERS] = address(self.layers)
+        self.layers_address = address(self.layers)
+        self.slots[LAYERS] = self.layers_address
         self._place_scratch(last, n_steps, v, with_inputs)
         self.address = address(self.slots)
 
@@ -163,7 +166,13 @@ class Job:
         ):
             self.slots[slot] = top
             top += size
-        self.work_size = top
+        self._scratch_size = top
+
+    def scratch(self, dtype: np.dtype[Any]) -> Floats:
+        """Return scratch for one thread."""
+        scratch = aligned(self._scratch_size, dtype)
+        scratch[self.slots[ONE_AT]] = 1
+        return scratch
 
     def set(self, slot: int, a: Floats | I64 | None) -> None:
         """Name an array that is read or written; None: there is none."""

@@ -15,7 +15,7 @@ import numpy as np
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels import native, threads
 from streamrnn.kernels.arguments import check_output
-from streamrnn.kernels.native import Unit, address, aligned
+from streamrnn.kernels.native import Library, Unit, address, aligned
 from streamrnn.kernels.params import (
     AdamSpec,
     Batch,
@@ -30,6 +30,7 @@ from streamrnn.kernels.rnn import job as at
 from streamrnn.kernels.rnn.job import Job, whole
 from streamrnn.kernels.rnn.machine import VECTOR_BYTES
 
+_SOURCES = ("backward", "gates", "job", "learn", "loss", "machine", "simd", "taped", "tiles")
 TRAIN = Unit(
     "train",
     "streamrnn.kernels.rnn.learn",
@@ -44,7 +45,17 @@ TRAIN = Unit(
     generic=True,
     sources=tuple(
         f"rnn/{name}.py"
-        for name in ("backward", "gates", "job", "learn", "loss", "machine", "simd", "taped", "tiles")
+        for name in (
+            "backward",
+            "gates",
+            "job",
+            "learn",
+            "loss",
+            "machine",
+            "simd",
+            "taped",
+            "tiles",
+        )
     ),
 )
 #: Smaller updates than this many multiplications are done by one thread: waking another, which
@@ -87,12 +98,15 @@ class Trainer:
         self.v = VECTOR_BYTES // self.dtype.itemsize
         self.lib = native.load(TRAIN, self.dtype)
         self.turned = aligned(n_turned, self.dtype)
+        self.n_grads = whole(arena.size, self.v)
         self.table = _table(params)
         self.plain = np.zeros(int(self.table[:, 3].sum()), self.dtype)
-        self.opt: OptState | None = None
+        self.moments: tuple[Params, Params] | None = None
         self.memory: dict[str, Floats] = {}
         self.jobs: dict[tuple[int, int], Job] = {}
+        self.room: _Room | None = None
         self.spec = np.zeros(2, np.float64)
+        self.at = _Addresses(self)
         self._pack(self._job(0, 0), _TURN)
 
     def forward(
@@ -114,8 +128,8 @@ class Trainer:
         n_slices = -(-n_rows // at.SLICE_ROWS)
         slices = aligned(n_slices * job.tape_size, self.dtype).reshape(n_slices, job.tape_size)
         if logits.size:
-            lane = _Lane(slices, job.tape_size, self._works(job, 1)[0])
-            self._run(job, at.FORWARD, (0, n_slices), lane, self.plain)
+            lane = _Lane(slices, job.tape_size, job.scratch(self.dtype))
+            self._run(job, at.FORWARD, (0, n_slices), lane, 0)
         return logits, Tape(slices, ends, mask, n_steps, n_rows)
 
     def backward(self, tape: Tape, d_logits: Floats, d_state: State) -> tuple[Grads, Floats]:
@@ -140,12 +154,11 @@ class Trainer:
             ):
                 job.set(slot, a)
             slices, parts = tape.slices.copy(), part_bounds(tape.n_rows)
-            grads = self._grads(len(parts))
-            work = self._works(job, 1)[0]
+            grads, work = self._grads(len(parts)), job.scratch(self.dtype)
             for part, (begin, end) in enumerate(parts):
                 lane = _Lane(slices[begin:], job.tape_size, work)
-                self._run(job, at.BACKWARD, (begin, end), lane, grads[part])
-            self._sum(job, grads)
+                self._run(job, at.BACKWARD, (begin, end), lane, address(grads[part]))
+            self._sum(job, len(parts), address(grads))
         sizes = self.table[:, 3]
         flat = zip(np.split(self.plain, np.cumsum(sizes)[:-1]), self.params.arrays(), strict=True)
         return self.params.with_arrays([g.reshape(a.shape).copy() for g, a in flat]), d_x
@@ -181,60 +194,53 @@ class Trainer:
         ):
             job.set(slot, a)
         self.spec[1] = loss.label_smoothing
-        if self.lib.weigh(job.address, address(self.spec), address(self.arena)):
+        if self.lib.weigh(job.address, self.at.spec, self.at.arena):
             raise ValueError(
                 f"batch.targets reach from {batch.targets.min()} to {batch.targets.max()},"
                 f" expected 0..{self.params.n_classes - 1} where the weight is not 0"
             )
         if n_steps * n_rows * self.plain.size < MIN_SHARED:
             n_threads = 1
-        n_lanes = max(1, min(n_threads, len(parts)))
-        tapes = self._take("tapes", n_lanes * job.tape_size)
-        works = self._works(job, n_lanes)
-        lanes = [_Lane(tapes[k * job.tape_size :], 0, works[k]) for k in range(n_lanes)]
-        grads = self._grads(len(parts))
-        losses = np.zeros(len(parts))
+        room = self._room(job, len(parts), max(1, min(n_threads, len(parts))))
+        losses = [0.0] * len(parts)
 
         def run(thread: int, part: int) -> None:
-            losses[part] = self._run(job, BOTH, parts[part], lanes[thread], grads[part])
+            losses[part] = self._run(job, BOTH, parts[part], room.lanes[thread], room.grads[part])
 
-        threads.share(run, len(parts), n_lanes)
-        self.plain[:] = 0
+        threads.share(run, len(parts), len(room.lanes))
         if parts:
-            self._sum(job, grads)
+            self._sum(job, len(parts), room.grads[0])
+        else:
+            self.plain[:] = 0
         norm = self._move(adam, opt)
         if math.isfinite(norm):
             self._pack(job, _PACK | _TURN)
         return UpdateResult(math.fsum(losses), norm)
 
-    def _run(
-        self, job: Job, what: int, slices: tuple[int, int], lane: _Lane, grads: Floats
-    ) -> float:
+    def _run(self, job: Job, what: int, slices: tuple[int, int], lane: _Lane, grads: int) -> float:
         loss = self.lib.run_part(
             job.address, what, *slices, lane.tape, lane.tape_stride, lane.work, lane.limits,
-            grads.ctypes.data, grads.size if what & at.BACKWARD else 0, self.spec.ctypes.data,
+            grads, self.n_grads if what & at.BACKWARD else 0, self.at.spec,
         )  # fmt: skip
         return float(loss)
 
-    def _sum(self, job: Job, grads: Floats) -> None:
+    def _sum(self, job: Job, n_parts: int, grads: int) -> None:
         """Add the gradients of all parts, and write them in plain layout."""
-        first = address(grads)
-        self.lib.add_parts(first, grads.shape[1], len(grads), grads.shape[1])
-        n_layers = len(self.plan) - 1
-        self.lib.unpack(address(job.layers), n_layers, first, address(self.plain))
+        self.lib.add_parts(grads, self.n_grads, n_parts, self.n_grads)
+        self.lib.unpack(job.layers_address, len(self.plan) - 1, grads, self.at.plain)
 
     def _move(self, adam: AdamSpec, opt: OptState) -> float:
         """Move the weights by the plain gradients, unless their norm is not finite; return it."""
-        if self.opt is not opt:
+        known = self.moments
+        if known is None or known[0] is not opt.m or known[1] is not opt.v:
             _set_moments(self.table, self.params, opt)
-            self.opt = opt
-        return _move(self.table, self.plain, adam, opt)
+            self.moments = opt.m, opt.v
+        return _move(self.lib, (self.at.table, len(self.table)), self.plain, adam, opt)
 
     def _pack(self, job: Job, what: int) -> None:
-        self.lib.pack(
-            address(job.layers), len(self.plan) - 1, address(self.table), address(self.arena),
-            address(self.turned), what,
-        )  # fmt: skip
+        where = self.at
+        n_layers = len(self.plan) - 1
+        self.lib.pack(job.layers_address, n_layers, where.table, where.arena, where.turned, what)
 
     def _new_job(self, n_steps: int, n_rows: int, *, with_inputs: bool) -> Job:
         job = Job(self.plan, n_steps, n_rows, self.v, with_inputs=with_inputs)
@@ -251,6 +257,20 @@ class Trainer:
             self.jobs[key] = self._new_job(n_steps, n_rows, with_inputs=False)
         return self.jobs[key]
 
+    def _room(self, job: Job, n_parts: int, n_lanes: int) -> _Room:
+        """Return the buffers of an update: those of the last one, if it was alike."""
+        room = self.room
+        if room is None or room.job is not job or len(room.lanes) != n_lanes:
+            tapes = self._take("tapes", n_lanes * job.tape_size).reshape(n_lanes, job.tape_size)
+            lanes = [_Lane(tape, 0, job.scratch(self.dtype)) for tape in tapes]
+            room = _Room(job, lanes, [address(g) for g in self._grads(n_parts)])
+            self.room = room
+        return room
+
+    def _grads(self, n: int) -> Floats:
+        """Return a row for the gradients of each part."""
+        return self._take("grads", n * self.n_grads).reshape(n, self.n_grads)
+
     def _take(self, name: str, n: int) -> Floats:
         """Return memory for n floats, the same again and again; only a larger one is new."""
         if name not in self.memory or self.memory[name].size < n:
@@ -258,18 +278,14 @@ class Trainer:
             self.memory[name] = aligned(n, self.dtype)
         return self.memory[name][:n]
 
-    def _works(self, job: Job, n: int) -> Floats:
-        """Return the scratch of n threads."""
-        works = self._take("works", n * job.work_size).reshape(n, job.work_size)
-        zeros, one = int(job.slots[at.ZEROS_AT]), int(job.slots[at.ONE_AT])
-        works[:, zeros:one] = 0
-        works[:, one : one + self.v] = 1
-        return works
 
-    def _grads(self, n: int) -> Floats:
-        """Return a row for the gradients of each part."""
-        size = whole(self.arena.size, self.v)
-        return self._take("grads", n * size).reshape(n, size)
+class _Addresses:
+    """Where the arrays of a trainer stand that stay."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.arena, self.turned = address(trainer.arena), address(trainer.turned)
+        self.plain, self.table = address(trainer.plain), address(trainer.table)
+        self.spec = address(trainer.spec)
 
 
 class _Lane:
@@ -277,8 +293,18 @@ class _Lane:
 
     def __init__(self, tape: Floats, tape_stride: int, work: Floats) -> None:
         self._limits: I64 = np.zeros(at.SLICE_ROWS, np.int64)
+        self._tape, self._work = tape, work
         self.tape, self.tape_stride = address(tape), tape_stride
         self.work, self.limits = address(work), address(self._limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """The buffers of an update: a lane a thread, and where each part's gradients go."""
+
+    job: Job
+    lanes: list[_Lane]
+    grads: list[int]
 
 
 def part_bounds(n_rows: int) -> list[tuple[int, int]]:
@@ -290,9 +316,10 @@ def part_bounds(n_rows: int) -> list[tuple[int, int]]:
 
 def adam_update(params: Params, grads: Grads, adam: AdamSpec, opt: OptState) -> float:
     """Move `params` by clipped AdamW unless the norm is not finite; return the norm."""
-    table = _table(params)
+    table, lib = _table(params), native.load(TRAIN, params.dtype)
     _set_moments(table, params, opt)
-    return _move(table, np.concatenate([g.ravel() for g in grads.arrays()]), adam, opt)
+    plain = np.concatenate([g.ravel() for g in grads.arrays()])
+    return _move(lib, (address(table), len(table)), plain, adam, opt)
 
 
 def _table(params: Params) -> I64:
@@ -311,7 +338,10 @@ def _set_moments(table: I64, params: Params, opt: OptState) -> None:
         row[1:3] = address(m), address(v)
 
 
-def _move(table: I64, plain: Floats, adam: AdamSpec, opt: OptState) -> float:
+def _move(
+    lib: Library, table: tuple[int, int], plain: Floats, adam: AdamSpec, opt: OptState
+) -> float:
+    """Move the arrays of a table, which is given by its address and length."""
     n = opt.n_updates + 1
     constants = np.array(
         [
@@ -327,8 +357,8 @@ def _move(table: I64, plain: Floats, adam: AdamSpec, opt: OptState) -> float:
         ],
         plain.dtype,
     )
-    norm = native.load(TRAIN, plain.dtype).adam_moves(
-        address(table), len(table), address(plain), plain.size, adam.clip_norm, address(constants)
+    norm = lib.adam_moves(
+        *table, plain.ctypes.data, plain.size, adam.clip_norm, constants.ctypes.data
     )
     if math.isfinite(norm):
         opt.n_updates = n
