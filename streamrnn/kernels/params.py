@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.core.types import I64, Floats
-from streamrnn.kernels.native import aligned
+from streamrnn.kernels.native import address, aligned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,11 +123,14 @@ class State:
     arena : 1-D
         ``h[0], c[0], h[1], c[1], ...`` end to end, each (B, H padded); begins at a multiple of 64
         bytes.
+    address : int
+        Where `arena` begins.
     """
 
     h: tuple[Floats, ...]
     c: tuple[Floats, ...]
     arena: Floats = field(init=False, repr=False)
+    address: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Move the arrays into the arena."""
@@ -143,6 +146,7 @@ class State:
             views.append(view)
             at += size
         object.__setattr__(self, "arena", arena)
+        object.__setattr__(self, "address", address(arena))
         object.__setattr__(self, "h", tuple(views[0::2]))
         object.__setattr__(self, "c", tuple(views[1::2]))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rnn_make import Shape, assert_close, draw, make_lengths, make_params, make_state, row_of
+from rnn_make import Shape, draw, make_lengths, make_params, make_state, row_of
 
 from streamrnn.kernels import get_backend
 from streamrnn.kernels.params import State

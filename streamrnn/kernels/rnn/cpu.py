@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -56,8 +57,13 @@ class Network:
             words_at = native.address(self.words)
             self.header = layout.make_header(paired, words_at, arena_at, is_pairs=True)
         self.header_at = native.address(self.header)
-        self.entry = native.load(INFER, self.dtype).run
-        self._works: list[Floats] = []
+        self._works: list[_Work] = []
+
+    @cached_property
+    def entry(self) -> Callable[..., Any]:
+        """The entry that runs any number of rows and steps."""
+        run: Callable[..., Any] = native.load(INFER, self.dtype).run
+        return run
 
     @cached_property
     def trainer(self) -> Trainer:
@@ -73,23 +79,32 @@ class Network:
         n_steps, n_rows, _ = x.shape
         if not logits.size:
             return
-        work = self._take_work(n_steps)
+        work = self._take_work(min(n_steps, layout.CHUNK_STEPS))
         self.entry(
-            self.header_at, native.address(state.arena), native.address(x),
+            self.header_at, state.address, native.address(x),
             None if ends is None else native.address(ends),
             None if mask is None else native.address(mask),
-            native.address(logits), n_steps, n_rows, 0, n_rows, native.address(work),
+            native.address(logits), n_steps, n_rows, 0, n_rows, work.address,
         )  # fmt: skip
         self._works.append(work)
 
-    def _take_work(self, n_steps: int) -> Floats:
+    def _take_work(self, room: int) -> _Work:
         """Return scratch that no other thread has; whoever takes it gives it back."""
-        size = layout.work_size(self.plan, self.dtype, n_steps)
         try:
             work = self._works.pop()
         except IndexError:
-            work = native.aligned(size, self.dtype)
-        return work if work.size >= size else native.aligned(size, self.dtype)
+            return _Work(self, room)
+        return work if work.room >= room else _Work(self, room)
+
+
+class _Work:
+    """Scratch of a run of up to `room` steps between two chunks."""
+
+    def __init__(self, handle: Network, room: int) -> None:
+        self.room = room
+        size = layout.work_size(handle.plan, handle.dtype, room)
+        self.memory = native.aligned(size, handle.dtype)
+        self.address = native.address(self.memory)
 
 
 class CpuBackend:

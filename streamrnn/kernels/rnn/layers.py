@@ -13,6 +13,7 @@ from streamrnn.kernels.rnn import layout as at
 from streamrnn.kernels.rnn.gates import cell
 from streamrnn.kernels.rnn.machine import HEAD_ROWS, ROW_BLOCKS, TILE_ROWS
 from streamrnn.kernels.rnn.simd import (
+    address_of,
     lanes,
     load,
     load_wide,
@@ -38,17 +39,15 @@ def n_stored(plan: Any, n: int) -> int:
 
 
 @kernel
-def weights_at(plan: Any, n: int, block: int, hidden: bool, v: int) -> int:
-    """Return where in its memory a block's weights of inputs, or of hidden units, begin."""
-    n_in = n_stored(plan, column(plan, n, at.N_IN))
-    n_k = n_in + n_stored(plan, column(plan, n, at.N_UNITS))
-    return column(plan, n, at.W_AT) + (block * n_k + (n_in if hidden else 0)) * 4 * v
+def to_hidden(plan: Any, n: int, v: int) -> int:
+    """Return the way from a block's weights of inputs to those of hidden units."""
+    return n_stored(plan, column(plan, n, at.N_IN)) * 4 * v
 
 
 @kernel
 def block_stride(plan: Any, n: int, v: int) -> int:
     """Return the way from one block's weights to the next one's."""
-    return weights_at(plan, n, 1, False, v) - weights_at(plan, n, 0, False, v)
+    return to_hidden(plan, n, v) + n_stored(plan, column(plan, n, at.N_UNITS)) * 4 * v
 
 
 @apart
@@ -79,7 +78,7 @@ def _row_groups(
     w: Any, w_block: int, start: Any, start_block: int, x: Any, n_k: int, plus: Any,
     plus_block: int, out: Any, n_blocks: int, backwards: int,
 ) -> None:  # fmt: skip
-    """Do what `row_layer` does, on pointers."""
+    """Write ``plus + (start + w x)`` for one row, some blocks after the others."""
     out_block = 4 * lanes(x)
     n_groups = (n_blocks + ROW_BLOCKS - 1) // ROW_BLOCKS
     block, step = 0, ROW_BLOCKS
@@ -94,34 +93,47 @@ def _row_groups(
         block += step
 
 
-@kernel
-def row_layer(
-    plan: Any, n: int, hidden: bool, x: Any, plus: Any, plus_block: int, out: Any, backwards: int
-) -> None:
-    """Write ``plus + (b + w_ih x)``, or if `hidden` ``plus + (0 + w_hh x)``, for one row.
+@apart
+def row_inputs(plan: Any, n: int, x: Any, plus: Any, out: Any, backwards: int) -> None:
+    """Write ``plus + (b + w_ih x)`` of layer `n` for one row.
 
     Parameters
     ----------
     plan, n
         The network, and which layer.
     x
-        Inputs, or hidden vector.
-    plus, plus_block
-        What is added, and the way from block to block there; may be `out`.
+        (I,)
+    plus
+        What is added, [block][gate][V], or the network's zeros.
     out
-        [block][gate][V]
+        [block][gate][V]; may be `plus`.
     backwards : int
         Take the blocks in descending order. What was read last is still in the cache, and a run
         that turns round each time reads it first. It changes no sum.
     """
     v = lanes(x)
-    start = pointer_like(x, plan[at.ARENA])
-    start_block, n_k = 0, column(plan, n, at.N_UNITS)
-    if not hidden:
-        start = offset(start, column(plan, n, at.B_AT))
-        start_block, n_k = 4 * v, column(plan, n, at.N_IN)
-    w_at, w_block = weights_at(plan, n, 0, hidden, v), block_stride(plan, n, v)
-    n_blocks = column(plan, n, at.N_PADDED) // v
+    bias = offset(pointer_like(x, plan[at.ARENA]), column(plan, n, at.B_AT))
+    w_at, n_in = column(plan, n, at.W_AT), column(plan, n, at.N_IN)
+    _row_sums(plan, n, w_at, bias, 4 * v, x, n_in, plus, out, backwards)
+
+
+@apart
+def row_hidden(plan: Any, n: int, h: Any, plus: Any, out: Any, backwards: int) -> None:
+    """Write ``plus + (0 + w_hh h)`` of layer `n` for one row; see `row_inputs`."""
+    v = lanes(h)
+    w_at, n_units = column(plan, n, at.W_AT) + to_hidden(plan, n, v), column(plan, n, at.N_UNITS)
+    zeros = pointer_like(h, plan[at.ARENA])
+    _row_sums(plan, n, w_at, zeros, v - v, h, n_units, plus, out, backwards)
+
+
+@kernel
+def _row_sums(
+    plan: Any, n: int, w_at: int, start: Any, start_block: int, x: Any, n_k: int, plus: Any,
+    out: Any, backwards: int,
+) -> None:  # fmt: skip
+    v = lanes(x)
+    plus_block = 4 * v if address_of(plus) != plan[at.ARENA] else 0
+    w_block, n_blocks = block_stride(plan, n, v), column(plan, n, at.N_PADDED) // v
     if plan[at.IS_PAIRS]:
         _row_groups(
             offset(words_at(plan[at.WEIGHTS]), w_at), w_block, start, start_block, x, n_k,
@@ -180,7 +192,9 @@ def head(plan: Any, h: Any, h_row: int, n_rows: int, scratch: Any, logits: Any) 
             )  # fmt: skip
             for row in range(given):
                 to = (r + row) * n_classes + c
-                if c + v <= n_classes:
+                # A whole vector may reach into the next row, which is written after this one.
+                spills = n_classes < v and to + v <= n_rows * n_classes
+                if c + v <= n_classes or spills:
                     store(logits, to, load(scratch, row * v))
                 else:
                     for k in range(n_classes - c):

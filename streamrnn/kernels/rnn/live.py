@@ -34,7 +34,7 @@ from streamrnn.kernels.objects import (
     slots_of,
 )
 from streamrnn.kernels.rnn import layout as at
-from streamrnn.kernels.rnn.layers import column, head, row_cells, row_layer, width
+from streamrnn.kernels.rnn.layers import column, head, row_cells, row_hidden, row_inputs, width
 from streamrnn.kernels.rnn.simd import lanes, load, offset, pointer_like, store
 from streamrnn.kernels.rnn.stepper import LOGITS, MEMORY, PLAN
 
@@ -60,10 +60,10 @@ def step_row(plan: Any, state: Any, x: Any, logits: Any) -> None:
     for n in range(plan[at.N_LAYERS]):
         n_padded = column(plan, n, at.N_PADDED)
         if plan[at.AHEAD] and _is_of(ahead, h, n_padded, column(plan, n, at.N_UNITS)):
-            row_layer(plan, n, False, signal, ahead, 4 * lanes(x), z, backwards)
+            row_inputs(plan, n, signal, ahead, z, backwards)
         else:
-            row_layer(plan, n, False, signal, zeros, 0, z, backwards)
-            row_layer(plan, n, True, h, z, 4 * lanes(x), z, backwards)
+            row_inputs(plan, n, signal, zeros, z, backwards)
+            row_hidden(plan, n, h, z, z, backwards)
         row_cells(z, offset(h, n_padded), h, n_padded)
         signal, h = h, offset(h, 2 * n_padded)
         ahead = offset(ahead, 5 * n_padded)
@@ -80,7 +80,7 @@ def ahead_row(plan: Any, state: Any) -> None:
     zeros = pointer_like(state, plan[at.ARENA])
     for n in range(plan[at.N_LAYERS]):
         n_padded = column(plan, n, at.N_PADDED)
-        row_layer(plan, n, True, h, zeros, 0, ahead, plan[at.BACKWARDS])
+        row_hidden(plan, n, h, zeros, ahead, plan[at.BACKWARDS])
         for k in range(0, n_padded, lanes(h)):
             store(ahead, 4 * n_padded + k, load(h, k))
         h, ahead = offset(h, 2 * n_padded), offset(ahead, 5 * n_padded)

@@ -27,8 +27,9 @@ from streamrnn.kernels.rnn.layers import (
     column,
     head,
     row_cells,
-    row_layer,
-    weights_at,
+    row_hidden,
+    row_inputs,
+    to_hidden,
     width,
 )
 from streamrnn.kernels.rnn.layout import BATCHED_INPUTS, CHUNK_STEPS, SLAB_ROWS
@@ -99,21 +100,20 @@ def _layer_step(
     n_in, n_units = column(plan, n, at.N_IN), column(plan, n, at.N_UNITS)
     n_padded = column(plan, n, at.N_PADDED)
     bias, w_block = offset(zeros, column(plan, n, at.B_AT)), block_stride(plan, n, v)
-    w_at, to_hidden = weights_at(plan, n, 0, False, v), weights_at(plan, n, 0, True, v)
-    to_hidden -= w_at
+    w_at, way = column(plan, n, at.W_AT), to_hidden(plan, n, v)
     for block in range(n_padded // v):
         b, here = offset(bias, block * 4 * v), w_at + block * w_block
         c_at, to = offset(c, block * v), offset(h_to, block * v)
         if plan[at.IS_PAIRS]:
             w = offset(words_at(plan[at.WEIGHTS]), here)
             _panel(
-                w, offset(w, to_hidden), b, zeros, x, x_row, n_in, h, n_units, n_padded,
+                w, offset(w, way), b, zeros, x, x_row, n_in, h, n_units, n_padded,
                 c_at, to, z, n_rows, from_h,
             )  # fmt: skip
         else:
             u = offset(pointer_like(x, plan[at.WEIGHTS]), here)
             _panel(
-                u, offset(u, to_hidden), b, zeros, x, x_row, n_in, h, n_units, n_padded,
+                u, offset(u, way), b, zeros, x, x_row, n_in, h, n_units, n_padded,
                 c_at, to, z, n_rows, from_h,
             )  # fmt: skip
 
@@ -232,7 +232,8 @@ def _input_sums(plan: Any, n: int, x: Any, x_row: int, n_steps: int, out: Any) -
     n_in, n_padded = column(plan, n, at.N_IN), column(plan, n, at.N_PADDED)
     bias = offset(zeros, column(plan, n, at.B_AT))
     for block in range(n_padded // v):
-        w_at, b = weights_at(plan, n, block, False, v), offset(bias, block * 4 * v)
+        w_at = column(plan, n, at.W_AT) + block * block_stride(plan, n, v)
+        b = offset(bias, block * 4 * v)
         for t in range(0, n_steps, TILE_ROWS):
             rows, given = offset(x, t * x_row), min(TILE_ROWS, n_steps - t)
             to = offset(out, (t * n_padded + block * v) * 4)
@@ -257,7 +258,8 @@ def _chunk(plan: Any, state: Any, x: Any, mask: Any, logits: Any, n_steps: int, 
     sums = offset(z, 4 * width(plan))
     out = offset(sums, n_steps * 4 * width(plan))
     spare = offset(out, n_steps * width(plan))
-    signal, x_row, h, backwards = x, column(plan, 0, at.N_IN), state, 0
+    signal, x_row, h = x, column(plan, 0, at.N_IN), state
+    backwards = plan[at.BACKWARDS]
     for n in range(last):
         n_padded = column(plan, n, at.N_PADDED)
         batched = n_steps >= TILE_ROWS and column(plan, n, at.N_IN) >= BATCHED_INPUTS
@@ -267,9 +269,9 @@ def _chunk(plan: Any, state: Any, x: Any, mask: Any, logits: Any, n_steps: int, 
         for t in range(n_steps):
             given = offset(sums, t * 4 * n_padded)
             if not batched:
-                row_layer(plan, n, False, offset(signal, t * x_row), zeros, 0, z, backwards)
+                row_inputs(plan, n, offset(signal, t * x_row), zeros, z, backwards)
                 given = z
-            row_layer(plan, n, True, h_now, given, 4 * v, z, backwards)
+            row_hidden(plan, n, h_now, given, z, backwards)
             h_now = offset(out, t * n_padded)
             row_cells(z, offset(h, n_padded), h_now, n_padded)
             backwards = 1 - backwards

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,28 @@ class Stepper:
         self._header = header.copy()
         self._scratch_at, self._logits_at = map(native.address, (self._scratch, logits))
         self._header[layout.SCRATCH] = self._scratch_at
-        self.header, self.memory = native.address(self._header), native.address(state.arena)
-        self.step: Callable[[Floats], Any] = self._converted_step
+        self.header, self.memory = native.address(self._header), state.address
+
+    @cached_property
+    def step(self) -> Callable[[Floats], Any]:
+        """See above; made when it is asked for, as a fused kernel needs no more than addresses."""
+        if self._dtype != np.float32:
+            return self._converted_step
+        slots = pycall.context(N_SLOTS)
+        slots[[PLAN, MEMORY, LOGITS]] = self.header, self.memory, self._logits_at
+        slots[[N_ROWS, WORK]] = self._n_rows, self._scratch_at
+        entry = "step_call" if self._n_rows == 1 else "tick_call"
+        return pycall.method(
+            "step", self._library.address(entry), slots, self._converted_step,
+            dtype=self._dtype, n_elements=self._n_rows * self.n_inputs,
+        )  # fmt: skip
+
+    @cached_property
+    def _library(self) -> native.Library:
+        is_row = self._n_rows == 1
         if self._dtype == np.float32:
-            self._library = native.load(units.CALL if is_row else units.TICK)
-            self.step = self._fast_step("step_call" if is_row else "tick_call")
-        else:
-            self._library = native.load(units.LIVE if is_row else units.INFER, self._dtype)
+            return native.load(units.CALL if is_row else units.TICK)
+        return native.load(units.LIVE if is_row else units.INFER, self._dtype)
 
     def ahead(self) -> None:
         """Do the part of the next step that needs no frame, if there is one row.
@@ -81,15 +97,6 @@ class Stepper:
     def reset(self) -> None:
         """Forget all frames."""
         self._state.arena[:] = 0
-
-    def _fast_step(self, entry: str) -> Callable[[Floats], Any]:
-        slots = pycall.context(N_SLOTS)
-        slots[[PLAN, MEMORY, LOGITS]] = self.header, self.memory, self._logits_at
-        slots[[N_ROWS, WORK]] = self._n_rows, self._scratch_at
-        return pycall.method(
-            "step", self._library.address(entry), slots, self._converted_step,
-            dtype=self._dtype, n_elements=self._n_rows * self.n_inputs,
-        )  # fmt: skip
 
     def _converted_step(self, x: Any) -> None:
         """Take any features that can be read, or say what is wrong with them."""
