@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy.typing as npt
 
+from streamrnn.kernels.codec.units import PACKETS, TEXT
 from streamrnn.kernels.host import PROBE as _PROBE
 from streamrnn.kernels.live.units import FRAME, PUSH
 from streamrnn.kernels.native import Part, Unit, part_of
@@ -14,7 +15,7 @@ from streamrnn.kernels.rnn.units import CALL, INFER, TICK
 from streamrnn.kernels.rnn.units import LIVE as _STEP
 
 #: What reads the bytes of a device.
-DECODE: tuple[Unit, ...] = ()
+DECODE: tuple[Unit, ...] = (PACKETS, TEXT)
 #: What a live run calls.
 LIVE: tuple[Unit, ...] = (*DECODE, INFER, CALL, PUSH, FRAME)
 #: What training calls besides.
