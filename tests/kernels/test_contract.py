@@ -164,14 +164,14 @@ def test_slices_with_the_state_carried_are_one_long_run(name, dtype):
         assert_close(g, g0)
 
 
-@pytest.mark.parametrize("hidden", [(4,), (5, 3), (3, 4, 2)])
+@pytest.mark.parametrize("hidden", [(17,), (5, 3), (3, 4, 2)])
 def test_gradients_are_finite_differences(name, dtype, hidden):
-    shape = replace(ODD, hidden=hidden, n_steps=6, n_rows=3)
+    shape = replace(ODD, hidden=hidden, n_steps=6, n_rows=6)
     params, state = make_params(shape, dtype), make_state(shape, dtype)
-    x = draw(shape, dtype, 6, 3, shape.n_in)
-    d_logits = draw(shape, dtype, 6, 3, shape.n_classes)
-    d_end, lengths = make_state(shape, dtype, salt=7), np.array([6, 4, 1])
-    mask = draw(shape, dtype, 3, hidden[-1], salt=9)
+    x = draw(shape, dtype, 6, 6, shape.n_in)
+    d_logits = draw(shape, dtype, 6, 6, shape.n_classes)
+    d_end, lengths = make_state(shape, dtype, salt=7), np.arange(1, 7)
+    mask = draw(shape, dtype, 6, hidden[-1], salt=9)
     grads, d_x, d_start = run_back(name, params, x, state, d_logits, lengths, mask, d_end)
 
     # Differences are taken in float64, where they show a gradient; float32 sums 100 roundings.
