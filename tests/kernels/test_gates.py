@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamrnn.kernels.jit import array, kernel, specialise
+from streamrnn.kernels.jit import kernel
 from streamrnn.kernels.rnn import gates
 from streamrnn.kernels.rnn.simd import lanes, load, store
 
@@ -27,7 +27,6 @@ def by_scalars(z, sigmoid, tanh):
 def activations(z):
     results = []
     for function in (by_vectors, by_scalars):
-        specialise(function, (array(z.dtype, 1),) * 3)
         out = np.empty_like(z), np.empty_like(z)
         function(z, *out)
         results.append(out)
