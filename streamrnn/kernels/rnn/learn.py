@@ -242,9 +242,10 @@ def pack(layers: Any, n_layers: int, table: Any, arena: Any, turned: Any, what: 
                 copy(offset(here, n_in * 4 * v), 4 * v, w_hh, 1, n_units)
                 arena[layer[at.BIAS_AT] + place] = bias[row]
             if what & 2:
-                _turn_row(w_hh, n_units, offset(turned, layer[at.TURNED_AT]), place, n_gates)
+                to = offset(turned, layer[at.TURNED_AT])
+                _turn_row(w_hh, n_units, to, layer[at.N_PADDED], place, n_gates)
                 to = offset(turned, layer[at.TURNED_INPUTS_AT])
-                _turn_row(w_ih, n_in, to, place, n_gates)
+                _turn_row(w_ih, n_in, to, -(-n_in // v) * v, place, n_gates)
     head = offset(layers, n_layers * at.N_COLUMNS)
     n_units, n_padded = head[at.N_IN], offset(head, -at.N_COLUMNS)[at.N_PADDED]
     for unit in range(head[at.N_UNITS]):
@@ -273,10 +274,9 @@ def _row_of(layer: Any, row: int, v: int) -> int:
 
 
 @apart
-def _turn_row(row: Any, n: int, turned: Any, j: int, n_gates: int) -> None:
-    """Write one row of weights into turned blocks as row j (see `backward.add_rows`)."""
+def _turn_row(row: Any, n: int, turned: Any, width: int, j: int, n_gates: int) -> None:
+    """Write a row of n weights into turned blocks as row j (see `backward.add_rows`)."""
     v = lanes(row)
-    width = -(-n // v) * v
     pairs = width - width % (2 * v)
     for k in range(0, width, 2 * v):
         block = 2 * v if k < pairs else v

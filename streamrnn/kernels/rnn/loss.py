@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.kernels.jit import apart, kernel
+from streamrnn.kernels.jit import apart, fma, kernel
 from streamrnn.kernels.rnn import job as at
 from streamrnn.kernels.rnn.gates import LOG2_E, exp2
 from streamrnn.kernels.rnn.simd import lanes, like, load, offset, pointer_like, store, zeros
@@ -61,11 +61,10 @@ def loss_row(job: Any, z: Any, limit: int, row: int, t: int, spec: Any) -> float
     y = pointer_like(job, job[at.TARGETS])[here]
     weight = np.float64(pointer_like(z, job[at.WEIGHTS])[here])
     weight *= np.float64(pointer_like(z, job[at.CLASS_WEIGHTS])[y]) / spec[TOTAL]
-    top, linear = z[0], 0.0
-    for k in range(1, n_classes):
-        top = max(top, z[k])
+    top, plain = z[0], 0.0
     for k in range(n_classes):
-        linear += np.float64(z[k] - top)
+        top = max(top, z[k])
+        plain += np.float64(z[k])
     hit = np.float64(z[y] - top)
     for k in range(0, c_padded, v):
         x = load(z, k)
@@ -73,11 +72,12 @@ def loss_row(job: Any, z: Any, limit: int, row: int, t: int, spec: Any) -> float
     total = 0.0
     for k in range(n_classes):
         total += np.float64(z[k])
-    smooth = spec[SMOOTHING] / n_classes
-    for k in range(n_classes):
-        z[k] = weight * (np.float64(z[k]) / total - smooth)
-    z[y] -= weight * (1.0 - spec[SMOOTHING])
+    smooth, rest = spec[SMOOTHING] / n_classes, 1.0 - spec[SMOOTHING]
+    for k in range(0, c_padded, v):
+        x = load(z, k)
+        store(z, k, fma(x, like(x, weight / total), like(x, -weight * smooth)))
+    z[y] -= weight * rest
     for k in range(n_classes, c_padded):
         z[k] = 0
-    loss = math.log(total) - (1.0 - spec[SMOOTHING]) * hit - smooth * linear
+    loss = math.log(total) - rest * hit - smooth * (plain - n_classes * np.float64(top))
     return float(weight * loss)

@@ -215,7 +215,7 @@ class Trainer:
         norm = self._move(adam, opt)
         if math.isfinite(norm):
             self._pack(job, _PACK | _TURN)
-        return UpdateResult(math.fsum(losses), norm)
+        return UpdateResult(sum(losses), norm)
 
     def _run(self, job: Job, what: int, slices: tuple[int, int], lane: _Lane, grads: int) -> float:
         loss = self.lib.run_part(
