@@ -72,7 +72,6 @@ class FeatureKernel:
         self.slots[at.BEFORE] = native.address(self._before)
         self.slots[at.TRIADS] = native.address(self._triads)
         self._slots_at = native.address(self.slots)
-        self._run = native.load(FRAME).feature_rows
         self.reset()
 
     def reset(self) -> None:
@@ -93,7 +92,9 @@ class FeatureKernel:
         """
         x = as_argument("x", x, np.float32, (None, self.n_inputs))
         check_output("out", out, np.float32, (len(x), self.n_outputs))
-        self._run(self._slots_at, native.address(x), len(x), self.n_outputs, native.address(out))
+        native.load(FRAME).feature_rows(
+            self._slots_at, native.address(x), len(x), self.n_outputs, native.address(out)
+        )
 
 
 class Smoother:

@@ -17,14 +17,16 @@ from streamrnn.kernels.rnn.units import LIVE as _STEP
 #: What reads the bytes of a device.
 DECODE: tuple[Unit, ...] = (PACKETS, TEXT)
 #: What a live run calls.
-LIVE: tuple[Unit, ...] = (*DECODE, INFER, CALL, PUSH, FRAME)
+LIVE: tuple[Unit, ...] = (*DECODE, PUSH)
+#: What evaluation calls, and a run whose backend has no fused kernel.
+STAGES: tuple[Unit, ...] = (INFER, CALL, FRAME)
 #: What training calls besides.
 TRAIN: tuple[Unit, ...] = (_TRAIN,)
 #: What only programs of other people call.
 MORE: tuple[Unit, ...] = (TICK, _STEP)
 #: What only measures this machine.
 PROBE: tuple[Unit, ...] = (_PROBE,)
-ALL: tuple[Unit, ...] = (*LIVE, *TRAIN, *MORE, *PROBE)
+ALL: tuple[Unit, ...] = (*LIVE, *STAGES, *TRAIN, *MORE, *PROBE)
 
 
 def parts(units: Iterable[Unit], *dtypes: npt.DTypeLike) -> list[Part]:

@@ -41,7 +41,6 @@ def warm_up(bundle: Bundle, backend: Backend) -> None:
     """Send a few frames of zeros through a throw-away decoder and pipeline."""
     compile_live(bundle.params.dtype)
     warm_up_decoder()
-    backend.warm_up(bundle.params.dtype)
     pipeline = Pipeline(bundle, backend)
     pipeline.start(StreamInfo(bundle.channels, bundle.rate_hz))
     for first, n in ((0, 1), (1, 3), (6, 2)):  # one frame, a block, and a gap

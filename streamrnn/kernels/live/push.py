@@ -24,7 +24,7 @@ from streamrnn.kernels.objects import (
     is_bytes,
     slots_of,
 )
-from streamrnn.kernels.rnn.live import step_row
+from streamrnn.kernels.rnn.live import ahead_row, step_row
 from streamrnn.kernels.rnn.simd import offset
 
 
@@ -91,3 +91,9 @@ def push_rows(s: Any, x: Any, n_rows: int, probabilities: Any, smoothed: Any) ->
         for k in range(n):
             probabilities[r * n + k] = p[k]
             smoothed[r * n + k] = means[k]
+
+
+@kernel
+def ahead(plan: Any, state: Any) -> None:
+    """Entry: `ahead_row`."""
+    ahead_row(plan, state)

@@ -38,10 +38,6 @@ class Row(Protocol):
         """Forget all frames."""
         ...
 
-    def ahead(self) -> None:
-        """Do the part of the next step that needs no frame; changes no result."""
-        ...
-
 
 class Pusher:
     """Features, network, softmax and smoothing of one stream, fused; the same bits as one by one.
@@ -110,7 +106,7 @@ class Pusher:
         self.push_samples = pycall.method(
             "push_samples", lib.address("push_samples"), self._slots.copy(), self._to_bytes
         )
-        self.ahead = row.ahead
+        self._ahead, self._row_at = lib.ahead, (row.header, row.memory)
 
     def _fill(self, n_columns: int) -> None:
         row, slots, address = self._row, self._slots, native.address
@@ -149,6 +145,10 @@ class Pusher:
         address = native.address
         self._rows(self._slots_at, address(x), len(x), address(probabilities), address(smoothed))
         return probabilities, smoothed
+
+    def ahead(self) -> None:
+        """Do the part of the next step that needs no frame; changes no result."""
+        self._ahead(*self._row_at)
 
     def reset(self) -> None:
         """Forget all frames."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamrnn.kernels.native import Unit
+from streamrnn.kernels.rnn.units import CALL
 
 FRAME = Unit(
     "frame",
@@ -22,6 +23,7 @@ PUSH = Unit(
         "push_samples": "i8 i8 -> i8",
         "push_frame": "i8 i8 -> i8",
         "push_rows": "i8* f4* i8 f4* f8*",
+        "ahead": "i8* f4*",
     },
-    sources=("live/*.py", "rnn/*.py"),
+    sources=("live/*.py", *CALL.sources),
 )
