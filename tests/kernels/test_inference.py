@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rnn_make import Shape, draw, make_lengths, make_params, make_state, row_of
+from rnn_make import Shape, assert_close, draw, make_lengths, make_params, make_state, row_of
 
 from streamrnn.kernels import get_backend
 from streamrnn.kernels.params import State
@@ -84,6 +84,15 @@ def test_every_way_gives_the_bits_of_a_sequence(name, dtype, precision, shape):
         stepper.step(run.x[t, row])
         assert np.array_equal(ahead_logits[0], expected[t, row])
     assert np.array_equal(ahead.arena, row_of(whole, row).arena)
+
+
+@given(shape=wide_shapes)
+@settings(max_examples=12)
+def test_a_sequence_equals_the_oracle(name, dtype, shape):
+    run, oracle = Run(name, dtype, shape), Run("numpy", dtype, shape)
+    got, expected = run.start.copy(), run.start.copy()
+    assert_close(run.sequence(run.x, got), oracle.sequence(run.x, expected))
+    assert_close(got.arena, expected.arena)
 
 
 @given(shape=wide_shapes)
