@@ -1,20 +1,24 @@
 """From the byte written to the event printed, on a real pseudo-terminal.
 
-    python -m benchmarks.end_to_end [--seconds 20]
+    python -m benchmarks.end_to_end [--peers] [--quick] [--seconds 4]
 
 This process plays the board: it writes one wire packet a frame on a pseudo-terminal, at 100 Hz and
 at 1 kHz, and notes when. ``streamrnn run`` (another process) prints one event record for every
 frame: the model's first unit follows the sign of the first channel, which alternates, so that
 gestures start and end on alternate frames. Latency is the time from the write to the arrival of the
 printed line here. The network is 6 -> 64 -> 2. The row `copy` is the floor: a Python loop that only
-copies what it reads from the pseudo-terminal to its output.
+copies what it reads from the pseudo-terminal to its output. With --peers there is also a plain loop
+of pyserial and ONNX Runtime with the same network on the same terminal: it reads frames of fixed
+length without any check, runs them, and prints one line each.
+
+Every round runs each of them once at each rate; figures are medians over the rounds of a run's own
+percentiles, with bootstrap intervals.
 
 Target: p50 <= 0.3 ms and p99 <= 1.5 ms at 100 Hz, at most 15 % of a core at 1 kHz.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pty
@@ -25,11 +29,16 @@ import tempfile
 import threading
 import time
 import tty
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import contest, environment, measure
+from benchmarks.peers.onnx_model import onnx_model
+from benchmarks.peers.onnxruntime_ import OrtRun
 from benchmarks.report import finish
+from benchmarks.shapes import Task
 from streamrnn.core.types import Channel
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features.chain import FeatureChain, FeatureConfig
@@ -41,8 +50,18 @@ from streamrnn.wire.packet import Command, frame_time_us
 from streamrnn.wire.reference import ReferenceDecoder
 from streamrnn.wire.schema import ChannelGroup, Hello
 
+OURS, COPY_ROW, PLAIN = "streamrnn run", "copy", "pyserial + ONNX Runtime"
+RATES_HZ = (100.0, 1000.0)
+#: Words, rate, figure, largest value.
+TARGETS = (
+    ("p50 at 100 Hz <= 0.3 ms", 100.0, "p50_ms", 0.3),
+    ("p99 at 100 Hz <= 1.5 ms", 100.0, "p99_ms", 1.5),
+    ("CPU at 1 kHz <= 15 % of a core", 1000.0, "cpu_share", 0.15),
+)
 N_CHANNELS = 6
 N_WARM_FRAMES = 50  # the first frames meet cold caches and are not counted
+#: Marks the frames of the plain loop, which are two bytes and the samples.
+MARK = b"\xa5\x5a"
 COPY = "import os,sys\nf=os.open(sys.argv[1],os.O_RDWR)\nwhile b:=os.read(f,4096): os.write(1,b)\n"
 
 
@@ -72,7 +91,9 @@ def blinking_model(path: Path, rate_hz: float) -> None:
 class Board(threading.Thread):
     """Answers commands and writes frames at their due time, noting when."""
 
-    def __init__(self, rate_hz: float, n_frames: int, *, wait_for_start: bool) -> None:
+    def __init__(
+        self, rate_hz: float, n_frames: int, *, wait_for_start: bool, plain: bool = False
+    ) -> None:
         super().__init__(daemon=True)
         self.rate_hz = rate_hz
         self.n_frames = n_frames
@@ -81,6 +102,7 @@ class Board(threading.Thread):
         tty.setraw(self.slave)
         self.path = os.ttyname(self.slave)
         self.wait_for_start = wait_for_start
+        self.plain = plain
         self.go = threading.Event()
         self.failed: BaseException | None = None
         names = tuple(f"ch_{n}" for n in range(N_CHANNELS))
@@ -106,10 +128,13 @@ class Board(threading.Thread):
             self.go.wait(30)
         raw = np.full((self.n_frames, N_CHANNELS), 1000, np.int16)
         raw[1::2] = -1000
-        packets = [
-            encoder.data(self.hello, raw[n : n + 1], n, frame_time_us(0, n, self.rate_hz))
-            for n in range(self.n_frames)
-        ]
+        if self.plain:
+            packets = [MARK + row.tobytes() for row in raw]
+        else:
+            packets = [
+                encoder.data(self.hello, raw[n : n + 1], n, frame_time_us(0, n, self.rate_hz))
+                for n in range(self.n_frames)
+            ]
         period_ns = round(1e9 / self.rate_hz)
         start_ns = time.monotonic_ns() + 10_000_000
         for n, packet in enumerate(packets):
@@ -144,45 +169,52 @@ def cpu_s(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(name: str, rate_hz: float, seconds: float, folder: Path) -> dict[str, float | str]:
-    """Return one row: latency percentiles in ms and the CPU share of the reading process."""
+def command(name: str, board: Board, folder: Path, seconds: float) -> list[str]:
+    """Return how a reader of the board is started."""
+    if name == OURS:
+        model = folder / f"blink-{board.rate_hz:g}.safetensors"
+        if not model.exists():
+            blinking_model(model, board.rate_hz)
+        start = [sys.executable, "-m", "streamrnn", "run", str(model)]
+        return [*start, "--source", f"serial:{board.path}", "--duration", str(seconds + 60)]
+    if name == PLAIN:
+        model = folder / "step.onnx"
+        if not model.exists():
+            model.write_bytes(onnx_model(Task("step", 6, 64), 1).SerializeToString())
+        return [sys.executable, "-m", "benchmarks.plain_loop", board.path, str(model)]
+    return [sys.executable, "-u", "-c", COPY, board.path]
+
+
+def run_once(name: str, rate_hz: float, seconds: float, folder: Path) -> dict[str, float]:
+    """Return latency percentiles in ms and the CPU share of the reading process."""
     n_frames = round(rate_hz * seconds)
-    product = name == "streamrnn run"
-    board = Board(rate_hz, n_frames, wait_for_start=product)
-    if product:
-        model = folder / f"blink-{rate_hz:g}.safetensors"
-        blinking_model(model, rate_hz)
-        command = [sys.executable, "-m", "streamrnn", "run", str(model)]
-        command += ["--source", f"serial:{board.path}", "--duration", str(seconds + 60)]
-    else:
-        command = [sys.executable, "-u", "-c", COPY, board.path]
-    errors = (folder / "stderr.txt").open("w+b")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
+    board = Board(rate_hz, n_frames, wait_for_start=name == OURS, plain=name == PLAIN)
+    with (
+        (folder / "stderr.txt").open("w+b") as errors,
+        subprocess.Popen(
+            command(name, board, folder, seconds), stdout=subprocess.PIPE, stderr=errors
+        ) as process,
+    ):
         assert process.stdout is not None
         board.start()
-        if not product:
+        if name == PLAIN:
+            while os.read(process.stdout.fileno(), 1) not in (b"\n", b""):
+                pass  # it says when it is ready
+        if name == COPY_ROW:
             time.sleep(0.5)
-            board.go.set()
-        latency_ns, share = collect(process, board, product=product)
+        board.go.set()
+        latency_ns, share = collect(process, board, product=name != COPY_ROW)
         process.terminate()
         process.wait()
-    os.close(board.slave)
-    os.close(board.master)
-    if len(latency_ns) < 0.98 * (n_frames - N_WARM_FRAMES):
-        errors.seek(0)
-        raise SystemExit(f"{name}: only {len(latency_ns)} of {n_frames} frames came back, "
-                         f"{np.count_nonzero(board.written_ns)} were written; "
-                         f"{errors.read()[-300:].decode(errors='replace')}")  # fmt: skip
+        os.close(board.slave)
+        os.close(board.master)
+        if len(latency_ns) < 0.98 * (n_frames - N_WARM_FRAMES):
+            errors.seek(0)
+            raise SystemExit(f"{name}: only {len(latency_ns)} of {n_frames} frames came back, "
+                             f"{np.count_nonzero(board.written_ns)} were written; "
+                             f"{errors.read()[-300:].decode(errors='replace')}")  # fmt: skip
     p50, p99 = np.percentile(latency_ns / 1e6, [50, 99])
-    return {
-        "what": name,
-        "rate_hz": rate_hz,
-        "n_frames": len(latency_ns),
-        "p50_ms": round(float(p50), 3),
-        "p99_ms": round(float(p99), 3),
-        "max_ms": round(float(latency_ns.max()) / 1e6, 3),
-        "cpu_share": round(share, 4),
-    }
+    return {"p50_ms": float(p50), "p99_ms": float(p99), "cpu_share": max(share, 1e-6)}
 
 
 def collect(
@@ -230,25 +262,52 @@ def collect(
     return read_ns[good] - board.written_ns[good], share
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each of the four runs")
-    seconds = parser.parse_args().seconds
+    parser = contest.parser("end_to_end", __doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, help="of each run (default: 4, quick: 1.5)")
+    options = parser.parse_args(arguments)
+    seconds = options.seconds or (1.5 if options.quick else 4.0)
+    names, notes = [OURS, COPY_ROW], []
+    if options.peers:
+        if why := OrtRun.missing():
+            notes.append(f"{PLAIN}: not measured, {why}")
+        else:
+            names.append(PLAIN)
+    subprocess.run([sys.executable, "-m", "streamrnn", "warmup"], check=True, capture_output=True)
+    runs: dict[tuple[str, float], list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            measure(name, rate_hz, seconds, Path(folder))
-            for rate_hz in (100.0, 1000.0)
-            for name in ("copy", "streamrnn run")
-        ]
-    at_100, at_1000 = rows[1], rows[3]
-    targets = {
-        "p50 at 100 Hz <= 0.3 ms": float(at_100["p50_ms"]) <= 0.3,
-        "p99 at 100 Hz <= 1.5 ms": float(at_100["p99_ms"]) <= 1.5,
-        "CPU at 1 kHz <= 15 % of a core": float(at_1000["cpu_share"]) <= 0.15,
+        for _ in range(measure.MIN_ROUNDS):
+            for rate_hz in RATES_HZ:
+                for name in names:
+                    run = run_once(name, rate_hz, seconds, Path(folder))
+                    runs.setdefault((name, rate_hz), []).append(run)
+    figures = {
+        key: {what: measure.median([run[what] for run in some]) for what in some[0]}
+        for key, some in runs.items()
     }
-    return finish("end_to_end", rows, targets, {"seconds": seconds, "network": "6->64->2"})
+    rows = [
+        {"job": f"end to end, {rate_hz:g} Hz", "contender": name}
+        | {
+            column: round(value, 4)
+            for what, figure in figures[name, rate_hz].items()
+            for column, value in (
+                (what, figure.value), (f"{what}_low", figure.low), (f"{what}_high", figure.high),
+            )
+        }
+        for rate_hz in RATES_HZ
+        for name in names
+    ]  # fmt: skip
+    met = {
+        f"{words}: {figures[OURS, rate_hz][what]}": figures[OURS, rate_hz][what].reaches(
+            limit, at_least=False
+        )
+        for words, rate_hz, what, limit in TARGETS
+    }
+    settings = {"seconds": seconds, "n_rounds": measure.MIN_ROUNDS, "network": "6->64->2"}
+    return finish(contest.full_name("end_to_end", options), rows, met, settings, notes)
 
 
 if __name__ == "__main__":
+    environment.settle()
     sys.exit(main())
