@@ -23,7 +23,7 @@ from streamrnn.kernels.rnn.simd import (
     store_wide,
     words_at,
 )
-from streamrnn.kernels.rnn.sums import head_sums, row_sums
+from streamrnn.kernels.rnn.sums import head_row_sums, head_sums, row_sums
 
 
 @kernel
@@ -185,11 +185,12 @@ def head(plan: Any, h: Any, h_row: int, n_rows: int, scratch: Any, logits: Any) 
     for r in range(0, n_rows, HEAD_ROWS):
         given = min(HEAD_ROWS, n_rows - r)
         for c in range(0, n_classes, v):
-            head_sums(
-                offset(arena, column(plan, last, at.W_AT) + c * n_units), 0,
-                offset(arena, column(plan, last, at.B_AT) + c), 0,
-                offset(h, r * h_row), h_row, n_units, arena, 0, 0, scratch, v, given,
-            )  # fmt: skip
+            w = offset(arena, column(plan, last, at.W_AT) + c * n_units)
+            bias, x = offset(arena, column(plan, last, at.B_AT) + c), offset(h, r * h_row)
+            if given == 1:
+                head_row_sums(w, 0, bias, 0, x, h_row, n_units, arena, 0, 0, scratch, v, given)
+            else:
+                head_sums(w, 0, bias, 0, x, h_row, n_units, arena, 0, 0, scratch, v, given)
             for row in range(given):
                 to = (r + row) * n_classes + c
                 # A whole vector may reach into the next row, which is written after this one.

@@ -7,8 +7,9 @@ The intrinsics here do::
 where each of ``out[row][block]``, ``plus[row][block]``, ``start[block]`` and ``w[block][k]`` is the
 four gates' vectors, one behind the other (see layout.py). `row_sums` does it for one row and up to
 `ROW_BLOCKS` blocks, `tile_sums` for up to `TILE_ROWS` rows and one block. `head_sums` is for the
-head, which has one vector in place of four, and up to `HEAD_ROWS` rows. Missing rows or blocks are
-done as copies of the last one, which costs no time that the machine could use otherwise.
+head, which has one vector in place of four, and up to `HEAD_ROWS` rows; `head_row_sums` for one
+row, so short that the processor does other work while its additions wait for one another. Missing
+rows or blocks are done as copies of the last one, which costs no time that could be used otherwise.
 
 Weights are floats, or bfloat16 in pairs: an unsigned 32-bit word holds those of an even k in its
 lower half and of the next k in its upper half. The upper one is read with the lower one as the tail
@@ -212,3 +213,4 @@ def _make(n_rows: int, n_blocks: int, n_vectors: int) -> Callable[..., Any]:
 row_sums = _make(1, ROW_BLOCKS, 4)
 tile_sums = _make(TILE_ROWS, 1, 4)
 head_sums = _make(HEAD_ROWS, 1, 1)
+head_row_sums = _make(1, 1, 1)
