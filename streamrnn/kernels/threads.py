@@ -1,10 +1,10 @@
 """A pool of threads that share the pieces of one piece of work.
 
 Pieces are claimed one by one from a counter, and the caller works too. A thread that the machine
-has no time for claims nothing, so more threads never take longer than the caller alone would, but
-for the one piece that a slow thread may still hold at the end. Compiled code releases the
-interpreter's lock, so the threads do run side by side. Which thread does a piece must not matter to
-its result: then any number of threads gives the same bits.
+has no time for claims nothing; one that is stopped in the middle of a piece does hold up the rest,
+so on a busy machine sharing may take longer than working alone. `Pace` finds out. Compiled code
+releases the interpreter's lock, so the threads do run side by side. Which thread does a piece must
+not matter to its result: then any number of threads gives the same bits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -112,3 +113,29 @@ if hasattr(os, "register_at_fork"):
 def share(work: Work, n_pieces: int, n_threads: int) -> None:
     """Do all pieces of some work with the process's pool (see `Pool.share`)."""
     _pool.share(work, n_pieces, n_threads)
+
+
+class Pace:
+    """Whether sharing some work that is done again and again pays, by how long it took lately."""
+
+    #: Times that count, and one in how many times goes the way that was slower.
+    N_RECENT, PROBE_EVERY = 5, 16
+
+    def __init__(self) -> None:
+        self._alone: deque[float] = deque(maxlen=self.N_RECENT)
+        self._shared: deque[float] = deque(maxlen=self.N_RECENT)
+        self._n = 0
+
+    def shares(self) -> bool:
+        """Return whether to share the work this time."""
+        n_alone, n_shared = len(self._alone), len(self._shared)
+        if min(n_alone, n_shared) < self.N_RECENT:
+            return n_shared <= n_alone
+        self._n += 1
+        middle = self.N_RECENT // 2
+        better = sorted(self._shared)[middle] < sorted(self._alone)[middle]
+        return better != (self._n % self.PROBE_EVERY == 0)
+
+    def note(self, seconds: float, *, shared: bool) -> None:
+        """Take note of how long the work took."""
+        (self._shared if shared else self._alone).append(seconds)

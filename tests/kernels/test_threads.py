@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrnn.kernels.threads import Pool, share
+from streamrnn.kernels.threads import Pace, Pool, share
 
 
 @given(n_pieces=st.integers(0, 40), n_threads=st.integers(1, 5))
@@ -64,3 +64,20 @@ def test_an_error_comes_back_and_the_pool_goes_on(n_threads):
     done = []
     share(lambda thread, piece: done.append(piece), 6, n_threads)
     assert sorted(done) == list(range(6))
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_work_is_shared_where_that_is_faster_and_tried_again_now_and_then(is_busy):
+    pace, took = Pace(), {True: 1.5 if is_busy else 0.6, False: 1.0}
+    ways = []
+    for _ in range(200):
+        ways.append(pace.shares())
+        pace.note(took[ways[-1]], shared=ways[-1])
+    slower = ways.count(is_busy)
+    assert slower <= 200 // Pace.PROBE_EVERY + Pace.N_RECENT
+    took[True] = 2.1 - took[True]  # the machine gets busy, or is free again
+    later = []
+    for _ in range(200):
+        later.append(pace.shares())
+        pace.note(took[later[-1]], shared=later[-1])
+    assert later[-100:].count(not is_busy) <= 100 // Pace.PROBE_EVERY + 1

@@ -20,6 +20,7 @@ from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.native import address, aligned
 from streamrnn.kernels.params import State
 from streamrnn.kernels.rnn import layout
+from streamrnn.kernels.threads import Pace
 
 #: Rows that go through the network together. More of them would not fit into the cache.
 SLICE_ROWS = 8
@@ -149,6 +150,7 @@ class Job:
         self.slots[LAYERS] = self.layers_address
         self._place_scratch(last, n_steps, v, with_inputs)
         self.address = address(self.slots)
+        self.pace = Pace()
 
     def _place_scratch(self, last: int, n_steps: int, v: int, with_inputs: bool) -> None:
         width = max(int(self.layers[:last, N_PADDED].max()), whole(self.layers[0, N_IN], v))

@@ -8,6 +8,7 @@ number of threads, each of which takes the next part, gives the same bits.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +59,9 @@ TRAIN = Unit(
         )
     ),
 )
-#: Smaller updates than this many multiplications are done by one thread: waking another, which
-#: takes up to 0.1 ms on a machine that sleeps, would cost more than it saves.
-MIN_SHARED = 20_000_000
+#: An update of fewer multiplications is done by one thread (it takes 0.3 ms or less): waking
+#: another costs as much as it saves.
+MIN_SHARED = 10_000_000
 #: What a run does.
 BOTH = at.FORWARD | at.BACKWARD
 #: What `learn.pack` writes.
@@ -199,15 +200,19 @@ class Trainer:
                 f"batch.targets reach from {batch.targets.min()} to {batch.targets.max()},"
                 f" expected 0..{self.params.n_classes - 1} where the weight is not 0"
             )
-        if n_steps * n_rows * self.plain.size < MIN_SHARED:
-            n_threads = 1
-        room = self._room(job, len(parts), max(1, min(n_threads, len(parts))))
+        n_lanes = max(1, min(n_threads, len(parts)))
+        may_share = n_lanes > 1 and n_steps * n_rows * self.plain.size >= MIN_SHARED
+        room = self._room(job, len(parts), n_lanes if may_share else 1)
+        shares = may_share and job.pace.shares()
         losses = [0.0] * len(parts)
 
         def run(thread: int, part: int) -> None:
             losses[part] = self._run(job, BOTH, parts[part], room.lanes[thread], room.grads[part])
 
-        threads.share(run, len(parts), len(room.lanes))
+        started = time.perf_counter()
+        threads.share(run, len(parts), n_lanes if shares else 1)
+        if may_share:
+            job.pace.note(time.perf_counter() - started, shared=shares)
         if parts:
             self._sum(job, len(parts), room.grads[0])
         else:
