@@ -13,11 +13,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import IO
 
 from streamrnn.core.errors import BackendUnavailable
@@ -45,18 +45,43 @@ def build(parts: Sequence[Part]) -> dict[Part, bytes]:
             "cannot compile the kernels: this Python does not know its own path"
         )
     n_workers = min(len(parts), len(os.sched_getaffinity(0)) if _HAS_AFFINITY else 1)
-    todo: SimpleQueue[Part] = SimpleQueue()
-    for part in parts:
-        todo.put(part)
+    todo = _ToDo(parts)
     with ThreadPoolExecutor(n_workers) as pool:
-        done = pool.map(lambda _: dict(_work(todo)), range(n_workers))
+        done = pool.map(lambda worker: dict(_work(todo, worker)), range(n_workers))
         return {part: code for some in done for part, code in some.items()}
 
 
 _HAS_AFFINITY = hasattr(os, "sched_getaffinity")
 
 
-def _work(todo: SimpleQueue[Part]) -> Iterator[tuple[Part, bytes]]:
+class _ToDo:
+    """Units that wait for a compiler; one that has compiled a unit's neighbours is quicker."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._waiting = list(parts)
+        self._rooms: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def take(self, worker: int) -> Part | None:
+        """Return the next unit for a worker: of its room, else of one where nobody is at work."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            elsewhere = {room for other, room in self._rooms.items() if other != worker}
+            part = min(
+                self._waiting,
+                key=lambda p: (_room(p) != self._rooms.get(worker), _room(p) in elsewhere),
+            )
+            self._waiting.remove(part)
+            self._rooms[worker] = _room(part)
+            return part
+
+
+def _room(part: Part) -> str:
+    return part.unit.module.rpartition(".")[0]
+
+
+def _work(todo: _ToDo, worker: int) -> Iterator[tuple[Part, bytes]]:
     """Feed one compiler process until there is nothing left to do."""
     with (
         tempfile.TemporaryFile() as said,
@@ -71,11 +96,7 @@ def _work(todo: SimpleQueue[Part]) -> Iterator[tuple[Part, bytes]]:
     ):
         if process.stdin is None or process.stdout is None:
             raise BackendUnavailable("cannot compile the kernels: the compiler has no pipes")
-        while True:
-            try:
-                part = todo.get_nowait()
-            except Empty:
-                break
+        while part := todo.take(worker):
             code = _ask(part, process.stdin, process.stdout)
             if not code:
                 process.wait()
