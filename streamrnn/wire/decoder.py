@@ -21,9 +21,8 @@ from streamrnn.wire.packet import (
 
 #: Bytes that are decoded at once.
 PIECE_BYTES = 1 << 14
-#: Frames that the columns hold, if that many fit into `COLUMN_BYTES`.
-MAX_ROWS = 8192
-COLUMN_BYTES = 1 << 18
+#: Size of the blocks of which frames are views: what a single frame that is kept keeps alive.
+BLOCK_BYTES = 1 << 16
 
 
 class WireDecoder:
@@ -87,7 +86,8 @@ class WireDecoder:
             if todo & at.HAS_PACKET:
                 self._take_packet(items)
             else:
-                self._take_rows()
+                self._blocks += self._columns.hand_up_if_any()
+                self._columns.new_block()
             todo = self._columns.resume()
         self._flush(items)
         return items
@@ -112,19 +112,9 @@ class WireDecoder:
         if outcome.is_new_schema:
             self._set_layout()
 
-    def _take_rows(self) -> None:
-        """Copy the kernel's rows out of the columns."""
-        state = self._state
-        n = state[at.ROWS]
-        if n == 0:
-            return
-        c = self._columns
-        self._blocks.append(Frames(c.x[:n].copy(), c.seq[:n].copy(), c.t_us[:n].copy()))
-        state[at.ROWS] = 0
-
     def _flush(self, items: list[WireItem]) -> None:
         """Append the frames so far to `items`, as one block."""
-        self._take_rows()
+        self._blocks += self._columns.hand_up_if_any()
         if self._blocks:
             items.append(Frames.join(self._blocks, self._state[at.N_CHANNELS]))
             self._blocks = []
@@ -142,5 +132,5 @@ class WireDecoder:
             np.array(kinds, np.int64),
             np.array(factors, np.float32),
             frame_time_us(0, np.arange(hello.max_frames), hello.rate_hz),
-            max(hello.max_frames, min(MAX_ROWS, COLUMN_BYTES // (4 * hello.n_channels))),
+            max(2 * hello.max_frames, BLOCK_BYTES // (4 * hello.n_channels + 16)),
         )

@@ -78,6 +78,8 @@ class Detector:
 
     def _detect(self, data: Bytes) -> list[WireItem]:
         """See `push`, while nothing is sure."""
+        if self.format is not None:
+            return self.push(data)
         start = 0
         data = bytes(data)
         for match in _ENDS.finditer(data):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from streamrnn.core.types import F32, Channel, Counters, Frames, Item, StreamInfo
+from streamrnn.core.types import F32, I64, Channel, Counters, Frames, Item, StreamInfo
 from streamrnn.kernels.codec import slots as at
 from streamrnn.kernels.codec.columns import Bytes, TextColumns
 from streamrnn.wire.packet import frame_time_us
@@ -19,10 +19,10 @@ from streamrnn.wire.packet import frame_time_us
 MAX_LINE = 512
 #: Neighbouring lines with the same number of values that settle how many channels there are.
 N_AGREEING = 3
+#: Size of the blocks of which frames are views: what a single frame that is kept keeps alive.
+BLOCK_BYTES = 1 << 16
 #: Bytes that the kernel gets at once.
 PIECE_BYTES = 1 << 14
-#: Samples that the columns hold.
-MAX_SAMPLES = 1 << 16
 
 #: Where a line that holds no frame is counted.
 _COUNTED_AT = {
@@ -52,10 +52,8 @@ class TextDecoder:
         self._asked_channels = n_channels or 0
         self._rate_hz = rate_hz
         self._counters = Counters(extra={"n_half_lines": 0})
-        self._columns = TextColumns(PIECE_BYTES, MAX_LINE, MAX_SAMPLES)
+        self._columns = TextColumns(PIECE_BYTES, MAX_LINE, self._times_us)
         self._state = self._columns.state
-        self._x = self._columns.x
-        self._blocks: list[F32] = []
         self._held: list[F32] = []
         self.push: Callable[[Bytes], list[Item]] = self._columns.method(self._work)
         self._is_first_held = False
@@ -71,7 +69,7 @@ class TextDecoder:
         """What happened so far; the same object each time."""
         c, state = self._counters, self._state
         c.n_bytes = state[at.N_BYTES]
-        c.n_packets = c.n_frames
+        c.n_packets = c.n_frames = state[at.N_FRAMES]
         c.n_bad_crc = state[at.N_BAD_CHECKSUM]
         c.n_oversize = state[at.N_OVERSIZE]
         c.n_bad_content = state[at.N_JUNK] + state[at.N_BAD_ARITY]
@@ -79,10 +77,12 @@ class TextDecoder:
 
     def reset(self) -> None:
         """Forget the stream: channels, sequence and unfinished line. Counters go on."""
+        self._n_channels = 0
+        self._columns.next_seq = 0
+        self._columns.on_rows(self._first_rows)
+        if self._asked_channels:
+            self._settle(self._asked_channels)
         self.resync()
-        self._n_channels = self._asked_channels
-        self._seq = 0
-        self._said_info = False
 
     def resync(self) -> None:
         """Forget only an unfinished line, as when a link was lost and found again."""
@@ -93,55 +93,70 @@ class TextDecoder:
 
     def _work(self, data: Bytes) -> list[Item]:
         """Do what `push` cannot: take other things than `bytes`, and hand up what was completed."""
-        state = self._state
+        state, columns = self._state, self._columns
         todo, state[at.TODO] = state[at.TODO], 0
         if not todo:
             if not isinstance(data, bytes):
                 return self.push(bytes(memoryview(data)))
-            todo = self._columns.take(data)
-        while todo:
-            self._take_rows()
+            todo = columns.take(data)
+        blocks: list[Frames] = []
+        while todo > at.HAS_ROWS:
             if todo & at.HAS_LINE:
                 self._take_line(state[at.N_VALUES])
-            elif todo == at.HAS_ROWS:
-                break
-            todo = self._columns.resume()
-        items: list[Item] = []
-        if self._blocks:
-            self._flush(items)
-        return items
+            if state[at.ROWS] == state[at.MAX_ROWS] and state[at.N_CHANNELS]:
+                blocks += columns.hand_up_if_any()
+                columns.new_block()
+            todo = columns.resume()
+        blocks += columns.hand_up_if_any()
+        if not blocks:
+            return []
+        return [*self._info(), Frames.join(blocks, self._n_channels)]
 
-    def _take_rows(self) -> None:
-        """Copy the kernel's rows out of the columns."""
-        n = self._state[at.ROWS]
-        if n:
-            n_values = n * self._n_channels
-            self._blocks.append(self._x[:n_values].copy().reshape(n, self._n_channels))
-            self._state[at.ROWS] = 0
+    def _first_rows(self, _: Bytes) -> list[Item]:
+        """Hand up the first frames."""
+        return [*self._info(), *self._columns.hand_up()]
+
+    def _info(self) -> list[Item]:
+        """Return what the stream says of itself, the first time."""
+        if not self._columns.on_rows(self._columns.hand_up):
+            return []
+        channels = tuple(Channel(f"ch{i}") for i in range(self._n_channels))
+        return [StreamInfo(channels, self._rate_hz)]
 
     def _take_line(self, n_values: int) -> None:
-        """Act on a single line: the first of all, or one before the channels are settled."""
+        """Act on a line read alone: the first of all, or one before the channels are settled."""
         is_first, self._is_first = self._is_first, False
+        row = self._columns.line[: max(n_values, 0)]
         self._state[at.N_CHANNELS] = self._n_channels
         if n_values < 0:
             self._drop_held()
             self._count_dropped(_COUNTED_AT[n_values], is_first)
-            return
-        row = self._x[None, :n_values].copy()
-        if self._n_channels:
-            if n_values == self._n_channels:
-                self._blocks.append(row)
-            else:
-                self._count_dropped(at.N_BAD_ARITY, is_first)
-            return
+        elif not self._n_channels:
+            self._hold(row.copy(), is_first)
+        elif n_values == self._n_channels:
+            self._columns.append(row)
+        else:
+            self._count_dropped(at.N_BAD_ARITY, is_first)
+
+    def _hold(self, row: F32, is_first: bool) -> None:
+        """Keep a row until enough neighbours agree with it, and so settle the channels."""
         if self._held and self._held[0].shape != row.shape:
             self._drop_held()
         self._is_first_held |= is_first
         self._held.append(row)
         if len(self._held) == N_AGREEING:
-            self._n_channels = self._state[at.N_CHANNELS] = n_values
-            self._blocks += self._held
+            self._settle(row.size)
+            for held in self._held:
+                self._columns.append(held)
             self._held = []
+
+    def _settle(self, n_channels: int) -> None:
+        self._n_channels = n_channels
+        self._columns.set_layout(n_channels, BLOCK_BYTES // (4 * n_channels + 16))
+
+    def _times_us(self, seq: I64) -> I64:
+        """Return the times of frames."""
+        return frame_time_us(0, seq, self._rate_hz) if self._rate_hz > 0 else np.zeros_like(seq)
 
     def _count_dropped(self, slot: int, is_first: bool) -> None:
         if is_first:
@@ -155,17 +170,3 @@ class TextDecoder:
             self._count_dropped(at.N_BAD_ARITY, self._is_first_held and index == 0)
         self._held = []
         self._is_first_held = False
-
-    def _flush(self, items: list[Item]) -> None:
-        """Append the frames so far to `items`, as one block."""
-        if not self._said_info:
-            self._said_info = True
-            channels = tuple(Channel(f"ch{i}") for i in range(self._n_channels))
-            items.append(StreamInfo(channels, self._rate_hz))
-        x = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
-        self._blocks = []
-        seq = np.arange(self._seq, self._seq + len(x))
-        self._seq += len(x)
-        self._counters.n_frames += len(x)
-        t_us = frame_time_us(0, seq, self._rate_hz) if self._rate_hz > 0 else np.zeros_like(seq)
-        items.append(Frames(x, seq, t_us))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamrnn.kernels import native
 from streamrnn.kernels.codec import slots as at
-from streamrnn.kernels.codec.columns import PacketColumns, TextColumns
+from streamrnn.kernels.codec.columns import PacketColumns
 from streamrnn.kernels.native import Unit
 from streamrnn.wire.encode import frame_packet
 from streamrnn.wire.packet import PacketType
@@ -138,24 +138,24 @@ def test_full_columns_stop_before_the_packet_that_does_not_fit() -> None:
     ) + frame_packet(PacketType.PING, b"12345678")
     # The second half comes later, so that the packet that does not fit is one that was cut.
     n = len(sent) - 700
-    state = columns.state
     assert columns.take(sent[:n]) == at.HAS_ROWS
     assert columns.take(sent[n:]) == at.HAS_ROWS | at.IS_FULL
-    taken = []
-    for expected in (at.HAS_ROWS | at.HAS_PACKET, 0):
-        taken += columns.seq[: state[at.ROWS]].tolist()
-        assert (columns.x[: state[at.ROWS]] == 1.0).all()
-        state[at.ROWS] = 0
-        assert columns.resume() == expected
-    assert taken == list(range(3000))
+    (first,) = columns.hand_up_if_any()
+    assert columns.hand_up_if_any() == []
+    assert columns.resume() == at.IS_FULL
+    columns.new_block()
+    assert columns.resume() == at.HAS_ROWS | at.HAS_PACKET
+    (second,) = columns.hand_up_if_any()
+    assert columns.resume() == 0
+    assert [*first.seq, *second.seq] == list(range(3000))
+    assert (first.x == 1.0).all()
+    assert (second.x == 1.0).all()
     assert columns.packet[16:] == b"12345678"
 
 
-def test_the_doors_check_what_the_kernels_cannot() -> None:
+def test_a_block_holds_at_least_one_packet() -> None:
     with pytest.raises(ValueError, match="2038 frames fit"):
         make_columns(2037)
-    with pytest.raises(ValueError, match="at least 25"):
-        TextColumns(100, 50, 24)
 
 
 def test_scaling_rounds_twice() -> None:
@@ -173,6 +173,6 @@ def test_scaling_rounds_twice() -> None:
         kinds = np.array([[kind, 1]] * 40)
         columns.set_layout(0, kinds, factors, np.arange(50), 50)
         columns.take(frame_packet(PacketType.DATA, raw.tobytes()))
-        assert columns.state[at.ROWS] == 1
+        (frames,) = columns.hand_up_if_any()
         expected = raw.astype(np.float32) * factors[:, 0] + factors[:, 1]
-        assert columns.x[0].tobytes() == expected.astype(np.float32).tobytes()
+        assert frames.x.tobytes() == expected.astype(np.float32).tobytes()

@@ -42,10 +42,24 @@ def refill(state: Address) -> bool:
 
 
 @kernel
+def waiting(state: Address) -> int:
+    """Return HAS_ROWS if there are frames to take, else 0."""
+    return at.HAS_ROWS if get(state, at.ROWS) > get(state, at.TAKEN) else 0
+
+
+@kernel
+def _call(state: Address, slot: int, argument: int) -> int:
+    """Return what the Python function in a slot gives."""
+    return int(fall_back(state + 8 * (slot - pycall.FALLBACK), argument))
+
+
+@kernel
 def answer(state: Address, todo: int, argument: int) -> int:
-    """Return to Python: an empty list if there is nothing to do, else what the fallback gives."""
+    """Return to Python: an empty list, the frames, or what the fallback makes of all else."""
     if todo == 0:
-        # `fall_back` calls the object one slot behind the first that it is told.
-        return int(fall_back(state + 8 * (at.LIST_TYPE - pycall.FALLBACK), get(state, at.NO_ITEMS)))
+        return int(_call(state, at.LIST_TYPE, get(state, at.NO_ITEMS)))
+    if todo == at.HAS_ROWS:
+        put(state, at.TAKEN, get(state, at.ROWS))
+        return int(_call(state, at.HAND_UP, argument))
     put(state, at.TODO, todo)
     return int(fall_back(state, argument))

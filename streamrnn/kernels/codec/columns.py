@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from streamrnn.core.types import F32, I64, U8
+from streamrnn.core.types import F32, I64, U8, Frames
 from streamrnn.kernels import native, pycall
 from streamrnn.kernels.codec import slots as at
 from streamrnn.kernels.codec.units import PACKETS, TEXT
@@ -22,11 +22,13 @@ _NO_ITEMS: tuple[()] = ()
 
 
 class _Columns:
-    """What both have in common.
+    """What both have in common: a state, a buffer, and the block of columns that is being filled.
+
+    A block is written once and never again: what is handed up are views of it.
 
     Attributes
     ----------
-    state : int64
+    state : memoryview of int64
         See `slots`; Python's own ints, because it is read at each call.
     """
 
@@ -41,7 +43,10 @@ class _Columns:
         state = self.state
         state[at.BUFFER] = state[at.BEGIN] = state[at.SCANNED] = state[at.FILLED] = front
         state[at.PIECE_BYTES] = piece_bytes
+        self._taken = 0
         state[at.LIST_TYPE], state[at.NO_ITEMS] = id(list), id(_NO_ITEMS)
+        self._on_rows: Callable[[Any], list[Any]] = self.hand_up
+        self.on_rows(self.hand_up)
 
     def method(self, work: Callable[[Any], list[Any]]) -> Callable[[Bytes], list[Any]]:
         """Return a built-in method that takes bytes and returns an empty list.
@@ -50,9 +55,15 @@ class _Columns:
         ----------
         work : callable
             Is called instead, with the same argument, for bytes that are not taken yet
-            (``state[TODO]`` is 0) or when there is something to do.
+            (``state[TODO]`` is 0) or when there is something else to do than to hand up rows.
         """
         return pycall.method("push", self._lib.address("push"), self._slots, work)
+
+    def on_rows(self, hand_up: Callable[[Any], list[Any]]) -> bool:
+        """Set what `push` calls when there are only rows to take; return whether that is new."""
+        before, self._on_rows = self._on_rows, hand_up
+        self.state[at.HAND_UP] = id(hand_up)
+        return before != hand_up
 
     def take(self, data: bytes) -> int:
         """Read bytes; return what is to do (see the kernels' `resume`)."""
@@ -69,6 +80,41 @@ class _Columns:
         state[at.BEGIN] = state[at.SCANNED] = state[at.FILLED]
         state[at.DISCARDING] = 0
 
+    def hand_up(self, _: Any = None) -> list[Frames]:
+        """Return the rows that nobody has taken yet as one block of frames."""
+        start = self._taken
+        self._taken = stop = self.state[at.ROWS]
+        rows = slice(start, stop)
+        return [Frames(self._x[rows], self._seq[rows], self._t_us[rows])]
+
+    def hand_up_if_any(self) -> list[Frames]:
+        """Return the rows that nobody has taken yet, if there are any, as one block of frames."""
+        state = self.state
+        if state[at.ROWS] == self._taken:
+            return []
+        state[at.TAKEN] = state[at.ROWS]
+        return self.hand_up()
+
+    def new_block(self) -> None:
+        """Begin a new block; rows of the old one that were not taken are lost.
+
+        The arrays of a block are one piece of memory, with room behind each for whole vectors.
+        """
+        state = self.state
+        n_rows, n_channels = state[at.MAX_ROWS], state[at.N_CHANNELS]
+        n_stamps = n_rows + at.LANES
+        block = np.empty(2 * n_stamps + n_rows * n_channels // 2 + at.LANES, np.int64)
+        self._seq, self._t_us = block[:n_rows], block[n_stamps : n_stamps + n_rows]
+        x = block[2 * n_stamps :].view(np.float32)
+        self._x: F32 = x[: n_rows * n_channels].reshape(n_rows, n_channels)
+        start = native.address(block)
+        state[at.X] = start + 16 * n_stamps
+        state[at.ROWS] = state[at.TAKEN] = self._taken = 0
+        self._name_stamps(start, start + 8 * n_stamps)
+
+    def _name_stamps(self, seq: int, t_us: int) -> None:
+        """Take the addresses of the new block's seq and times."""
+
 
 class PacketColumns(_Columns):
     """Columns of frames, and the packet kernel.
@@ -82,12 +128,6 @@ class PacketColumns(_Columns):
     max_t_us : int
         Packets with a later time are refused.
 
-    Attributes
-    ----------
-    x : float32 (rows, n_channels)
-        Samples, a frame a row.
-    seq, t_us : int64 (rows,)
-        Index and device time of each frame.
     """
 
     def __init__(self, piece_bytes: int, max_decoded: int, max_encoded: int, max_t_us: int) -> None:
@@ -130,7 +170,7 @@ class PacketColumns(_Columns):
         delays_us : int64 (most frames that a packet can hold,), ascending
             Time of frame j of a packet, behind the packet's own.
         n_rows : int
-            Frames that the columns hold; at least those of one packet.
+            Frames that a block holds; at least those of one packet.
         """
         n_channels = int(groups[:, 1].sum())
         frame_bytes = max(int((groups[:, 1] * (2 + 2 * groups[:, 0])).sum()), 1)
@@ -151,30 +191,25 @@ class PacketColumns(_Columns):
         )
         self._groups = np.array(groups, np.int64, order="C")
         self._delays = np.concatenate((delays_us, slack))
-        self._samples = np.zeros(n_rows * n_channels + at.LANES, np.float32)
-        self._seq = np.zeros(n_rows + at.LANES, np.int64)
-        self._t_us = np.zeros(n_rows + at.LANES, np.int64)
-        self.x: F32 = self._samples[: n_rows * n_channels].reshape(n_rows, n_channels)
-        self.seq: I64 = self._seq[:n_rows]
-        self.t_us: I64 = self._t_us[:n_rows]
         state[at.SCHEMA_ID], state[at.FRAME_BYTES] = schema_id, frame_bytes
         state[at.FRAMES_A_BYTE] = -(-(1 << 32) // frame_bytes)
         state[at.N_CHANNELS], state[at.N_GROUPS] = n_channels, len(groups)
-        state[at.MAX_ROWS], state[at.ROWS] = n_rows, 0
+        state[at.MAX_ROWS] = n_rows
         for slot, array in (
             (at.GROUPS, self._groups),
             (at.SCALES, self._scales),
             (at.OFFSETS, self._offsets),
             (at.DELAYS, self._delays),
-            (at.X, self._samples),
-            (at.SEQ, self._seq),
-            (at.T_US, self._t_us),
         ):
             state[slot] = native.address(array)
+        self.new_block()
+
+    def _name_stamps(self, seq: int, t_us: int) -> None:
+        self.state[at.SEQ], self.state[at.T_US] = seq, t_us
 
 
 class TextColumns(_Columns):
-    """Samples of text lines, and the text kernel.
+    """Columns of frames, and the text kernel.
 
     Parameters
     ----------
@@ -182,23 +217,43 @@ class TextColumns(_Columns):
         Bytes that are read at once, so that they stay in the nearest cache.
     max_line : int
         Longest line, in bytes without its end.
-    max_values : int
-        Samples that the columns hold; at least half of `max_line`.
+    stamp : callable
+        Returns the times of the frames of given seq, int64 microseconds.
 
     Attributes
     ----------
-    x : float32 (max_values,)
-        Samples, a line a row.
+    line : float32 (most values of a line,)
+        Values of a line that was read alone.
+    next_seq : int
+        Of the first frame of the next block.
     """
 
-    def __init__(self, piece_bytes: int, max_line: int, max_values: int) -> None:
-        if max_values < (max_line + 1) // 2:
-            raise ValueError(f"max_values must be at least {(max_line + 1) // 2}, got {max_values}")
+    def __init__(self, piece_bytes: int, max_line: int, stamp: Callable[[I64], I64]) -> None:
         super().__init__(TEXT, at.N_TEXT_SLOTS, max_line, piece_bytes)
-        self.x: F32 = np.zeros(max_values, np.float32)
+        self._stamp = stamp
+        self.line: F32 = np.zeros((max_line + 1) // 2, np.float32)
+        self.next_seq = 0
         state = self.state
-        state[at.MAX_LINE], state[at.MAX_VALUES] = max_line, max_values
-        state[at.X] = native.address(self.x)
+        state[at.MAX_LINE], state[at.MAX_VALUES] = max_line, len(self.line)
+        state[at.LINE] = native.address(self.line)
+
+    def set_layout(self, n_channels: int, n_rows: int) -> None:
+        """Lay a block out for lines of so many values, and read such lines in bulk from now on."""
+        self.state[at.N_CHANNELS], self.state[at.MAX_ROWS] = n_channels, n_rows
+        self.new_block()
+
+    def append(self, row: F32) -> None:
+        """Append a frame to the block, which must not be full."""
+        state = self.state
+        self._x[state[at.ROWS]] = row
+        state[at.ROWS] += 1
+        state[at.N_FRAMES] += 1
+
+    def _name_stamps(self, seq: int, t_us: int) -> None:
+        n_rows = self.state[at.MAX_ROWS]
+        self._seq[:] = np.arange(self.next_seq, self.next_seq + n_rows)
+        self._t_us[:] = self._stamp(self._seq)
+        self.next_seq += n_rows
 
 
 def prepare() -> None:

@@ -80,15 +80,16 @@ def _matcher(n: int, matching: Any) -> Any:
 
     `matching` gives LLVM's comparison of each byte.
     """
-    bytes_, result = ir.VectorType(_I8, n), types.uint64 if n == 64 else types.uint32
+    bytes_ = ir.VectorType(_I8, n)
 
     def match(typing_context: Any, address: Any, value: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             loaded = builder.load(pointer(builder, arguments[0], bytes_), align=1)
             wanted = splat(builder, builder.trunc(arguments[1], _I8), n)
-            return builder.bitcast(matching(builder, loaded, wanted), ir.IntType(n))
+            mask = builder.bitcast(matching(builder, loaded, wanted), ir.IntType(n))
+            return builder.zext(mask, _I64) if n < 64 else mask
 
-        return result(types.int64, types.int64), codegen
+        return types.uint64(types.int64, types.int64), codegen
 
     return intrinsic(match)
 
@@ -104,7 +105,7 @@ def _is_among_ten(builder: Any, bytes_: Any, first: Any) -> Any:
 
 #: ``matches64(address, byte)``: a uint64 whose bit b is set where byte b equals `byte`.
 matches64 = _matcher(64, _is_equal)
-#: ``matches32(address, byte)``: the same of 32 bytes, as uint32.
+#: ``matches32(address, byte)``: the same of 32 bytes.
 matches32 = _matcher(32, _is_equal)
 #: ``ten_from32(address, byte)``: where it is `byte` or one of the nine above it.
 ten_from32 = _matcher(32, _is_among_ten)
@@ -130,12 +131,11 @@ def _copy(typing_context: Any, target: Any, source: Any, n: Any) -> Any:
 
 
 def _lowest_bit(typing_context: Any, mask: Any) -> Any:
-    if mask not in (types.uint32, types.uint64):
+    if mask != types.uint64:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        index = builder.cttz(arguments[0], cgutils.true_bit)
-        return index if mask == types.uint64 else builder.zext(index, _I64)
+        return builder.cttz(arguments[0], cgutils.true_bit)
 
     return types.int64(mask), codegen
 
@@ -144,7 +144,7 @@ def _lowest_bit(typing_context: Any, mask: Any) -> Any:
 copy64 = intrinsic(_copy64)
 #: ``copy(target, source, n)``: copy exactly n bytes that do not overlap.
 copy = intrinsic(_copy)
-#: ``lowest_bit(mask)``: index of the lowest set bit of a uint32 or uint64 that is not 0, as int64.
+#: ``lowest_bit(mask)``: index of the lowest set bit of a uint64 that is not 0, as int64.
 lowest_bit = intrinsic(_lowest_bit)
 
 

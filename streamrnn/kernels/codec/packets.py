@@ -1,6 +1,6 @@
 """The streaming packet decoder: delimiter, COBS, CRC-32, sequence and scaling in one kernel.
 
-Whole DATA packets become rows of preallocated columns without Python seeing them; any other good
+Whole DATA packets become rows of a block of columns without Python seeing them; any other good
 packet is handed up where it stands. docs/wire.md is the format, `streamrnn.wire.reference` the same
 in plain Python.
 """
@@ -8,7 +8,7 @@ in plain Python.
 from __future__ import annotations
 
 from streamrnn.kernels.codec import slots as at
-from streamrnn.kernels.codec.buffer import answer, begin, refill
+from streamrnn.kernels.codec.buffer import answer, begin, refill, waiting
 from streamrnn.kernels.codec.cobs import cobs_decode, find_zero
 from streamrnn.kernels.codec.crc import crc32
 from streamrnn.kernels.codec.lanes import scale_floats, scale_integers, stamp
@@ -59,7 +59,7 @@ def _scale_frames(state: Address, source: Address, n_frames: int, x: Address) ->
 
 @kernel
 def _take_data(state: Address, packet: Address, n_bytes: int) -> None:
-    """Append the new frames of a DATA packet to the columns, which have room."""
+    """Append the new frames of a DATA packet to the block, which has room."""
     frame_bytes = get(state, at.FRAME_BYTES)
     n_frames = ((n_bytes - HEADER_BYTES) * get(state, at.FRAMES_A_BYTE)) >> 32
     t_us = load_i64(packet + 8)
@@ -161,14 +161,14 @@ def resume(state: Address) -> int:
     Returns
     -------
     int
-        0: all is read and there is nothing to do. Else bits. HAS_ROWS: ``state[ROWS]`` frames
-        wait. HAS_PACKET: a packet is for the caller; resume. IS_FULL: the columns have no room for
-        the next packet; take the rows and resume.
+        0: all is read and there is nothing to do. Else bits. HAS_ROWS: frames wait from TAKEN to
+        ROWS. HAS_PACKET: a packet is for the caller; resume. IS_FULL: the block has no room for
+        the next packet; take the rows, give a new block and resume.
     """
     todo = _decode_buffer(state)
     while todo == 0 and refill(state):
         todo = _decode_buffer(state)
-    return todo | (at.HAS_ROWS if get(state, at.ROWS) > 0 else 0)
+    return todo | int(waiting(state))
 
 
 @kernel

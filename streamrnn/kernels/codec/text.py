@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.kernels.codec import slots as at
-from streamrnn.kernels.codec.buffer import answer, begin, refill
+from streamrnn.kernels.codec.buffer import answer, begin, refill, waiting
 from streamrnn.kernels.codec.memory import (
     Address,
     add,
@@ -31,8 +31,7 @@ TENS = np.array([float(f"1e{n}") for n in range(_MOST_TENS + 1)])
 _NL, _CR, _SPACE, _TAB = 10, 13, 32, 9
 _COMMA, _SEMICOLON, _STAR, _DOLLAR = 44, 59, 42, 36
 _PLUS, _MINUS, _DOT, _ZERO, _NINE, _E = 43, 45, 46, 48, 57, 101
-# What follows what is not among 32 characters: the mask of a search has no bit without it.
-_BEHIND = np.uint32(1 << 31)
+_NONE, _ONE = np.uint64(0), np.uint64(1)
 
 
 @kernel
@@ -77,30 +76,39 @@ def _digits_value(word: np.uint64, n: int) -> int:
 def _parse_plain(i: Address, value: Address) -> Address:
     """Do what `_parse_number` does for ``-1234.5678``: up to 7 digits on each side, no exponent.
 
-    There is no branch but the last, because signs and numbers of digits cannot be guessed.
+    A space may stand before it. There is no branch but the last, because signs and numbers of
+    digits cannot be guessed; where the number ends depends on as little as possible, because the
+    next one waits for it.
 
     Returns
     -------
     int
         Address of what is behind the number, or 0 if it is no such number; some `value` is written.
     """
-    sign = load_byte(i)
-    is_negative = sign == _MINUS
-    i += int(is_negative) | int(sign == _PLUS)
-    others = ~ten_from32(i, _ZERO)
-    dots = matches32(i, _DOT)
-    n_whole = lowest_bit(others | _BEHIND)
-    shift = np.uint32(n_whole & 31)
-    has_dot = np.int64((dots >> shift) & np.uint32(1))
-    n_more = lowest_bit(((others >> shift) >> np.uint32(1)) | _BEHIND) * has_dot
+    digits, minus = ten_from32(i, _ZERO), matches32(i, _MINUS)
+    signs = minus | matches32(i, _PLUS)
+    n_blank = matches32(i, _SPACE) & _ONE
+    n_before = n_blank + ((signs >> n_blank) & _ONE)
+    n = lowest_bit(~(digits | matches32(i, _DOT)) >> n_before)
+    others = ~digits >> n_before
+    n_whole = lowest_bit(others)
+    has_dot = n_whole < n
+    n_more = n - n_whole - has_dot
+    i += int(np.int64(n_before))
     whole = _digits_value(load_u64(i), n_whole & 7)
     more = _digits_value(load_u64(i + n_whole + 1), n_more & 7)
     tens = TENS[np.uint64(n_more & 7)]
     # Both are whole numbers below 2**53, so this is the quotient that `_parse_number` rounds.
     number = (np.float64(whole) * tens + np.float64(more)) / tens
-    store_f32(value, np.float32(-number if is_negative else number))
-    i += n_whole + has_dot + n_more
-    if (n_whole | n_more) > 7 or n_whole + n_more == 0 or (load_byte(i) | 32) == _E:
+    store_f32(value, np.float32(-number if (minus >> n_blank) & _ONE else number))
+    dots = others & ((_ONE << np.uint64(n & 63)) - _ONE)
+    i += n
+    if (
+        (n_whole | n_more) > 7
+        or n == has_dot  # no digit
+        or dots & (dots - _ONE) != _NONE  # more than one
+        or (load_byte(i) | 32) == _E
+    ):
         return 0
     return i
 
@@ -230,7 +238,7 @@ def _parse_even_line(start: Address, stop: Address, n: int, values: Address) -> 
     while True:
         end = _parse_plain(i, values)
         if end == 0:
-            end = _parse_number(i, stop, values)
+            end = _parse_number(i + int(load_byte(i) == _SPACE), stop, values)
             if end == 0:
                 return False
         c = load_byte(end)
@@ -240,7 +248,6 @@ def _parse_even_line(start: Address, stop: Address, n: int, values: Address) -> 
         if not (is_hard or _is_blank(c)):
             return False
         i = end + 1
-        i += load_byte(i) == _SPACE
         values += 4
 
 
@@ -261,21 +268,20 @@ def _find_line_end(start: Address, stop: Address) -> Address:
 def _take_line(state: Address, start: Address, stop: Address, is_whole: bool) -> int:
     """Read one line that is not empty; return HAS_LINE if it is for the caller, else 0."""
     n_channels = get(state, at.N_CHANNELS)
-    x = get(state, at.X)
-    if n_channels > 0:
-        x += 4 * n_channels * get(state, at.ROWS)
-        if is_whole and _parse_even_line(start, stop, n_channels, x):
-            add(state, at.ROWS, 1)
-            return 0
     n_values = at.OVERSIZE
-    if is_whole:
-        most = n_channels if n_channels > 0 else get(state, at.MAX_VALUES)
-        n_values = _parse_any_line(start, stop, most, x)
     if n_channels == 0:
+        if is_whole:
+            n_values = _parse_any_line(start, stop, get(state, at.MAX_VALUES), get(state, at.LINE))
         put(state, at.N_VALUES, n_values)
         return at.HAS_LINE if n_values != 0 else 0
+    if is_whole:
+        x = get(state, at.X) + 4 * n_channels * get(state, at.ROWS)
+        n_values = n_channels
+        if not _parse_even_line(start, stop, n_channels, x):
+            n_values = _parse_any_line(start, stop, n_channels, x)
     if n_values == n_channels:
         add(state, at.ROWS, 1)
+        add(state, at.N_FRAMES, 1)
     elif n_values == at.JUNK:
         add(state, at.N_JUNK, 1)
     elif n_values == at.BAD_CHECKSUM:
@@ -300,7 +306,7 @@ def _read_buffer(state: Address) -> int:
             if not is_short:
                 put(state, at.DISCARDING, 1)
                 start = end
-        elif (get(state, at.ROWS) + 1) * get(state, at.N_CHANNELS) > get(state, at.MAX_VALUES):
+        elif get(state, at.ROWS) == get(state, at.MAX_ROWS) and get(state, at.N_CHANNELS) > 0:
             todo = at.IS_FULL
         else:
             if end > start or not is_short:
@@ -320,15 +326,15 @@ def resume(state: Address) -> int:
     Returns
     -------
     int
-        0: all is read and there is nothing to do. Else bits. HAS_ROWS: ``state[ROWS]`` lines wait.
-        IS_FULL: the columns have no room for another; take the rows and resume. HAS_LINE: a line
-        was read alone, because N_CHANNELS is 0: ``state[N_VALUES]`` values stand in `x`, or it is
-        JUNK, BAD_CHECKSUM or OVERSIZE; resume.
+        0: all is read and there is nothing to do. Else bits. HAS_ROWS: frames wait from TAKEN to
+        ROWS. IS_FULL: the block has no room for another; take the rows, give a new block and
+        resume. HAS_LINE: a line was read alone, because N_CHANNELS is 0: N_VALUES values stand at
+        LINE, or it is JUNK, BAD_CHECKSUM or OVERSIZE; resume.
     """
     todo = _read_buffer(state)
     while todo == 0 and refill(state):
         todo = _read_buffer(state)
-    return todo | (at.HAS_ROWS if get(state, at.ROWS) > 0 else 0)
+    return todo | int(waiting(state))
 
 
 @kernel
