@@ -10,7 +10,7 @@ from typing import Any
 
 from streamrnn.kernels.jit import apart, kernel
 from streamrnn.kernels.rnn import job as at
-from streamrnn.kernels.rnn.gates import backward_of_exponentials
+from streamrnn.kernels.rnn.gates import cell_backward
 from streamrnn.kernels.rnn.loss import loss_row
 from streamrnn.kernels.rnn.simd import lanes, load, offset, pointer_like, store
 from streamrnn.kernels.rnn.simd import zeros as zero_vector
@@ -131,7 +131,7 @@ def cells_backward(
             nothing = zero_vector(tape)
             d_i = d_f = d_g = d_o = nothing
             if live:
-                d_i, d_f, d_g, d_o, d_before = backward_of_exponentials(
+                d_i, d_f, d_g, d_o, d_before = cell_backward(
                     load(gates, p), load(gates, p + v), load(gates, p + 2 * v),
                     load(gates, p + 3 * v), load(c, k), load(h, k),
                     load(above, r * above_row + k) + load(d_h, q), load(d_c, q),

@@ -145,7 +145,7 @@ def cell_of_exponentials(e_i: Any, e_f: Any, e_g: Any, e_o: Any, c: Any) -> Any:
 
 
 @kernel
-def backward_of_exponentials(
+def cell_backward(
     e_i: Any, e_f: Any, e_g: Any, e_o: Any, c_before: Any, h: Any, d_h: Any, d_c: Any
 ) -> Any:
     """Do one step of a cell backwards.
@@ -171,40 +171,6 @@ def backward_of_exponentials(
     both = one / (a_g * a_o)
     g, o = (one - e_g) * (both * a_o), both * a_g
     tanh_c = h * a_o
-    d_c = fma(d_h * o, one - tanh_c * tanh_c, d_c)
-    d_z_i = d_c * g * (i * (one - i))
-    d_z_f = d_c * c_before * (f * (one - f))
-    d_z_g = d_c * i * (one - g * g)
-    d_z_o = d_h * tanh_c * (o * (one - o))
-    return d_z_i, d_z_f, d_z_g, d_z_o, d_c * f
-
-
-@kernel
-def gates(z_i: Any, z_f: Any, z_g: Any, z_o: Any) -> Any:
-    """Return the gates i, f, g, o that `cell` never forms; going backwards needs them."""
-    return sigmoid(z_i), sigmoid(z_f), tanh(z_g), sigmoid(z_o)
-
-
-@kernel
-def cell_backward(i: Any, f: Any, g: Any, o: Any, c_before: Any, c: Any, d_h: Any, d_c: Any) -> Any:
-    """Do one step of a cell backwards.
-
-    Parameters
-    ----------
-    i, f, g, o, c : float or vector
-        What `gates` and `cell` returned.
-    c_before : float or vector
-        What `cell` was given as c.
-    d_h, d_c : float or vector
-        Gradients at the hidden value and, from the step behind, at the cell state.
-
-    Returns
-    -------
-    d_z_i, d_z_f, d_z_g, d_z_o, d_c_before
-        Gradients at the pre-activations and at the cell state before.
-    """
-    one = like(i, 1.0)
-    tanh_c = tanh(c)
     d_c = fma(d_h * o, one - tanh_c * tanh_c, d_c)
     d_z_i = d_c * g * (i * (one - i))
     d_z_f = d_c * c_before * (f * (one - f))
