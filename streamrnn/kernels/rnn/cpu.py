@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,14 @@ from streamrnn.kernels.rnn import layout
 from streamrnn.kernels.rnn.stepper import Stepper
 from streamrnn.kernels.rnn.training import TRAIN, Tape, Trainer
 from streamrnn.kernels.rnn.units import CALL, INFER, LIVE
+from streamrnn.kernels.threads import Pace, share
 
 PRECISIONS = ("exact", "bf16")
+#: Rows that one thread takes at a time; whole slabs.
+PIECE_ROWS = 4 * layout.SLAB_ROWS
+#: A run of fewer multiplications is done by one thread (it takes 0.3 ms or less): waking another
+#: costs as much as it saves.
+MIN_SHARED = 30_000_000
 
 
 class Network:
@@ -47,7 +54,7 @@ class Network:
         self.dtype = params.dtype
         self.plan, n_arena, self.n_turned = layout.make_plan(params)
         self.arena = native.aligned(n_arena, self.dtype)
-        layout.Views(self.plan, self.arena, head_by_class=False).write(params)
+        layout.Views(self.plan, self.arena).write(params)
         arena_at = native.address(self.arena)
         self.header = layout.make_header(self.plan, arena_at, arena_at)
         if precision == "bf16":
@@ -58,6 +65,7 @@ class Network:
             self.header = layout.make_header(paired, words_at, arena_at, is_pairs=True)
         self.header_at = native.address(self.header)
         self._works: list[_Work] = []
+        self._paces: dict[tuple[int, int], Pace] = {}
 
     @cached_property
     def entry(self) -> Callable[..., Any]:
@@ -73,19 +81,48 @@ class Network:
         return Trainer(self.params, self.plan, self.arena, self.n_turned)
 
     def run(
-        self, x: Floats, state: State, logits: Floats, ends: I64 | None, mask: Floats | None
+        self,
+        x: Floats,
+        state: State,
+        logits: Floats,
+        ends: I64 | None,
+        mask: Floats | None,
+        n_threads: int,
     ) -> None:
-        """Run checked arguments, (T, B, .), through the network."""
+        """Run checked arguments, (T, B, .), through the network, rows shared between threads."""
         n_steps, n_rows, _ = x.shape
         if not logits.size:
             return
-        work = self._take_work(min(n_steps, layout.CHUNK_STEPS))
-        self.entry(
-            self.header_at, state.address, native.address(x),
+        fixed = (
+            self.header_at,
+            state.address,
+            native.address(x),
             None if ends is None else native.address(ends),
             None if mask is None else native.address(mask),
-            native.address(logits), n_steps, n_rows, 0, n_rows, work.address,
-        )  # fmt: skip
+            native.address(logits),
+            n_steps,
+            n_rows,
+        )
+        n_pieces = -(-n_rows // PIECE_ROWS)
+        may_share = (
+            n_threads > 1 and n_pieces > 1 and n_steps * n_rows * self.arena.size >= MIN_SHARED
+        )
+        if not may_share:
+            self._run_rows(fixed, 0, n_rows)
+            return
+        pace = self._paces.setdefault((n_steps, n_rows), Pace())
+        shares, started = pace.shares(), perf_counter()
+
+        def run_piece(thread: int, piece: int) -> None:
+            first = piece * PIECE_ROWS
+            self._run_rows(fixed, first, min(first + PIECE_ROWS, n_rows))
+
+        share(run_piece, n_pieces, n_threads if shares else 1)
+        pace.note(perf_counter() - started, shared=shares)
+
+    def _run_rows(self, fixed: tuple[Any, ...], row_from: int, row_to: int) -> None:
+        work = self._take_work(min(fixed[6], layout.CHUNK_STEPS))
+        self.entry(*fixed, row_from, row_to, work.address)
         self._works.append(work)
 
     def _take_work(self, room: int) -> _Work:
@@ -113,7 +150,7 @@ class CpuBackend:
     Parameters
     ----------
     n_threads : int
-        How many may work on one update; the bits do not depend on it.
+        How many may work on one update or run; the bits do not depend on it.
     """
 
     name = "cpu"
@@ -159,7 +196,7 @@ class CpuBackend:
         _check_state(params, state)
         x = as_argument("x", x, handle.dtype, (n_rows, params.n_inputs))
         check_output("logits", logits, handle.dtype, (n_rows, params.n_classes))
-        handle.run(x[None], state, logits, None, None)
+        handle.run(x[None], state, logits, None, None, self.n_threads)
 
     def stepper(self, handle: Network, state: State, logits: Floats) -> Stepper:
         """Return what steps the rows of `state` again and again."""
@@ -191,7 +228,7 @@ class CpuBackend:
         if keep_tape:
             return handle.trainer.forward(x, state, ends, mask)
         logits = np.zeros((len(x), n_rows, params.n_classes), handle.dtype)
-        handle.run(x, state, logits, ends, mask)
+        handle.run(x, state, logits, ends, mask, self.n_threads)
         return logits, None
 
     def backward(

@@ -8,8 +8,7 @@ four gates of a block lie together, so that the kernels read weights as one line
     head:   weights [block][k][V], k over hidden units;                     bias [block][V]
 
 Units are padded to 64 bytes on every machine. Places behind the last unit hold 0 and stay 0: a cell
-with no weights gives h = 0, c = 0 and no gradient. Gradients lie like the weights, except the
-head's: [class][H padded].
+with no weights gives h = 0, c = 0 and no gradient. Gradients lie like the weights.
 
 `plan` is an int64 (L + 1, 6) array: a row a layer, and one for the head, of the columns below. It
 stands in the *header*, an int64 array that begins with the slots below and tells a kernel all it
@@ -20,8 +19,10 @@ many k, rounded up for the inputs and for the hidden units. Head and biases stay
 
 The second arena, `turned`, is for going backwards; it is made anew from the weights::
 
-    layer:  w_hh turned [block of units][4 H padded][V]; w_ih turned, the same over inputs
+    layer:  w_hh turned [block of units][4 H padded][2 V]; w_ih turned, the same over inputs
     head:   [class][H padded]
+
+A last block may be of one vector; inputs are padded to whole vectors.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def make_plan(params: Params) -> tuple[I64, int, int]:
         n_in = n_units
     n_classes = params.n_classes
     c_padded, n_padded = padded(n_classes, dtype), padded(n_in, dtype)
-    bias_at = at + max(c_padded * n_in, n_classes * n_padded)
+    bias_at = at + c_padded * n_in
     plan[-1] = n_in, n_classes, c_padded, at, bias_at, turned_at
     return plan, bias_at + c_padded, turned_at + n_classes * n_padded
 
@@ -161,18 +162,16 @@ def work_size(plan: I64, dtype: np.dtype[Any], n_steps: int) -> int:
 
 
 class Views:
-    """The parts of an arena of weights or gradients, as arrays that NumPy can fill and read.
+    """The parts of an arena of weights, as arrays that NumPy can fill.
 
     Parameters
     ----------
     plan : int64 (L + 1, 6)
     arena : 1-D
         Viewed, not copied.
-    head_by_class : bool
-        The head lies class by class, as in gradients; else as in weights.
     """
 
-    def __init__(self, plan: I64, arena: Floats, *, head_by_class: bool) -> None:
+    def __init__(self, plan: I64, arena: Floats) -> None:
         v = VECTOR_BYTES // arena.itemsize
         self.weights: list[Floats] = []
         self.biases: list[Floats] = []
@@ -182,16 +181,11 @@ class Views:
             self.biases.append(arena[b_at : b_at + 4 * n_padded].reshape(blocks, 4, v))
         self.head: Floats
         n_in, n_classes, c_padded, w_at, b_at, _ = plan[-1].tolist()
-        if head_by_class:
-            n_padded = int(plan[-2, N_PADDED])
-            head = arena[w_at : w_at + n_classes * n_padded].reshape(n_classes, n_padded)
-            self.head = head[:, :n_in]
-        else:
-            self.head = arena[w_at : w_at + c_padded * n_in].reshape(c_padded // v, n_in, v)
+        self.head = arena[w_at : w_at + c_padded * n_in].reshape(c_padded // v, n_in, v)
         self.head_bias = arena[b_at : b_at + n_classes]
 
     def write(self, params: Params) -> None:
-        """Fill the arena with weights; the head lies as in weights."""
+        """Fill the arena."""
         for packed, bias, layer in zip(self.weights, self.biases, params.layers, strict=True):
             n_in = layer.w_ih.shape[1]
             _scatter(layer.w_ih, packed[:, :n_in])
@@ -206,16 +200,6 @@ class Views:
             self.head[whole, :, : len(rest)] = rest.T
         self.head_bias[:] = params.b_out
 
-    def read(self, params: Params) -> None:
-        """Fill `params` with gradients; the head lies as in gradients."""
-        for packed, bias, layer in zip(self.weights, self.biases, params.layers, strict=True):
-            n_in = layer.w_ih.shape[1]
-            _gather(packed[:, :n_in], layer.w_ih)
-            _gather(packed[:, n_in:], layer.w_hh)
-            _gather(bias[:, None], layer.b[:, None])
-        params.w_out[:] = self.head
-        params.b_out[:] = self.head_bias
-
 
 def _scatter(rows: Floats, packed: Floats) -> None:
     """Write (4 H, K) gate rows into ``packed[block][k][gate][V]``."""
@@ -227,16 +211,3 @@ def _scatter(rows: Floats, packed: Floats) -> None:
     rest = by_gate[:, whole * v :]
     if rest.shape[1]:
         packed[whole, :, :, : rest.shape[1]] = rest.transpose(2, 0, 1)
-
-
-def _gather(packed: Floats, rows: Floats) -> None:
-    """Do the reverse of `_scatter`."""
-    by_gate = rows.reshape(4, -1, rows.shape[1])
-    v = packed.shape[-1]
-    whole = by_gate.shape[1] // v
-    for gate in range(4):
-        blocks = by_gate[gate, : whole * v].reshape(whole, v, rows.shape[1])
-        blocks[:] = packed[:whole, :, gate].transpose(0, 2, 1)
-    rest = by_gate[:, whole * v :]
-    if rest.shape[1]:
-        rest[:] = packed[whole, :, :, : rest.shape[1]].transpose(1, 2, 0)
