@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -17,14 +18,51 @@ from streamrnn.kernels.native import Unit
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 _HEADER_AND_TRAILER_BYTES = 20
+#: Largest block that is made for a long read.
+_MOST_BLOCK_BYTES = 1 << 20
+#: Blocks that are kept: one is filled while frames of another are still in use.
+_N_BLOCKS = 3
 #: What an empty list is made from; kernels hold its address.
 _NO_ITEMS: tuple[()] = ()
+
+
+# What the constructor does, in half of the time: a frozen class looks its attributes up by name.
+_new: Any = object.__new__
+_set_x, _set_seq, _set_t_us = (cast(Any, Frames).__dict__[k].__set__ for k in ("x", "seq", "t_us"))
+
+
+class _Block:
+    """Columns of frames in one piece of memory, with room behind each for whole vectors.
+
+    Attributes
+    ----------
+    x : float32 (n_rows, n_channels)
+    seq, t_us : int64 (n_rows,)
+    seq_at, t_us_at, x_at : int
+        Their addresses.
+    """
+
+    def __init__(self, n_rows: int, n_channels: int) -> None:
+        n_stamps = n_rows + at.LANES
+        self._memory = np.empty(2 * n_stamps + n_rows * n_channels // 2 + at.LANES, np.int64)
+        self.seq: I64 = self._memory[:n_rows]
+        self.t_us: I64 = self._memory[n_stamps : n_stamps + n_rows]
+        samples = self._memory[2 * n_stamps :].view(np.float32)[: n_rows * n_channels]
+        self.x: F32 = samples.reshape(n_rows, n_channels)
+        del samples  # a holder, as all views are
+        self.seq_at = native.address(self._memory)
+        self.t_us_at, self.x_at = self.seq_at + 8 * n_stamps, self.seq_at + 16 * n_stamps
+        self._n_own = sys.getrefcount(self._memory)
+
+    def is_free(self) -> bool:
+        """Return whether nobody holds frames of it any more: all views count as its holders."""
+        return sys.getrefcount(self._memory) == self._n_own
 
 
 class _Columns:
     """What both have in common: a state, a buffer, and the block of columns that is being filled.
 
-    A block is written once and never again: what is handed up are views of it.
+    What is handed up are views of the block, which nobody writes to while they live.
 
     Attributes
     ----------
@@ -43,7 +81,8 @@ class _Columns:
         state = self.state
         state[at.BUFFER] = state[at.BEGIN] = state[at.SCANNED] = state[at.FILLED] = front
         state[at.PIECE_BYTES] = piece_bytes
-        self._taken = 0
+        self._taken = self._n_rows = 0
+        self._blocks: list[_Block] = []
         state[at.LIST_TYPE], state[at.NO_ITEMS] = id(list), id(_NO_ITEMS)
         self._on_rows: Callable[[Any], list[Any]] = self.hand_up
         self.on_rows(self.hand_up)
@@ -84,8 +123,12 @@ class _Columns:
         """Return the rows that nobody has taken yet as one block of frames."""
         start = self._taken
         self._taken = stop = self.state[at.ROWS]
-        rows = slice(start, stop)
-        return [Frames(self._x[rows], self._seq[rows], self._t_us[rows])]
+        rows, block = slice(start, stop), self._block
+        frames = _new(Frames)
+        _set_x(frames, block.x[rows])
+        _set_seq(frames, block.seq[rows])
+        _set_t_us(frames, block.t_us[rows])
+        return [frames]
 
     def hand_up_if_any(self) -> list[Frames]:
         """Return the rows that nobody has taken yet, if there are any, as one block of frames."""
@@ -96,24 +139,26 @@ class _Columns:
         return self.hand_up()
 
     def new_block(self) -> None:
-        """Begin a new block; rows of the old one that were not taken are lost.
+        """Begin a block; rows of the one before that were not taken are lost.
 
-        The arrays of a block are one piece of memory, with room behind each for whole vectors.
+        It may be an older one of which nobody holds frames any more: fresh memory costs more than
+        what is written to it.
         """
-        state = self.state
-        n_rows, n_channels = state[at.MAX_ROWS], state[at.N_CHANNELS]
-        n_stamps = n_rows + at.LANES
-        block = np.empty(2 * n_stamps + n_rows * n_channels // 2 + at.LANES, np.int64)
-        self._seq, self._t_us = block[:n_rows], block[n_stamps : n_stamps + n_rows]
-        x = block[2 * n_stamps :].view(np.float32)
-        self._x: F32 = x[: n_rows * n_channels].reshape(n_rows, n_channels)
-        start = native.address(block)
-        state[at.X] = start + 16 * n_stamps
+        state, n_rows, n_channels = self.state, self._n_rows_of_block(), self.state[at.N_CHANNELS]
+        fitting = [b for b in self._blocks if len(b.x) >= n_rows and b.x.shape[1] == n_channels]
+        block = next(filter(_Block.is_free, fitting), None) or _Block(n_rows, n_channels)
+        self._blocks = [block, *(b for b in fitting if b is not block)][:_N_BLOCKS]
+        self._block = block
+        state[at.X], state[at.MAX_ROWS] = block.x_at, len(block.x)
         state[at.ROWS] = state[at.TAKEN] = self._taken = 0
-        self._name_stamps(start, start + 8 * n_stamps)
+        self._begin_stamps()
 
-    def _name_stamps(self, seq: int, t_us: int) -> None:
-        """Take the addresses of the new block's seq and times."""
+    def _n_rows_of_block(self) -> int:
+        """Return how many rows the next block gets."""
+        return self._n_rows
+
+    def _begin_stamps(self) -> None:
+        """Make the new block's seq and times known."""
 
 
 class PacketColumns(_Columns):
@@ -170,7 +215,7 @@ class PacketColumns(_Columns):
         delays_us : int64 (most frames that a packet can hold,), ascending
             Time of frame j of a packet, behind the packet's own.
         n_rows : int
-            Frames that a block holds; at least those of one packet.
+            Frames that a block holds, or more for a long read; at least those of one packet.
         """
         n_channels = int(groups[:, 1].sum())
         frame_bytes = max(int((groups[:, 1] * (2 + 2 * groups[:, 0])).sum()), 1)
@@ -194,7 +239,7 @@ class PacketColumns(_Columns):
         state[at.SCHEMA_ID], state[at.FRAME_BYTES] = schema_id, frame_bytes
         state[at.FRAMES_A_BYTE] = -(-(1 << 32) // frame_bytes)
         state[at.N_CHANNELS], state[at.N_GROUPS] = n_channels, len(groups)
-        state[at.MAX_ROWS] = n_rows
+        self._n_rows = n_rows
         for slot, array in (
             (at.GROUPS, self._groups),
             (at.SCALES, self._scales),
@@ -204,8 +249,15 @@ class PacketColumns(_Columns):
             state[slot] = native.address(array)
         self.new_block()
 
-    def _name_stamps(self, seq: int, t_us: int) -> None:
-        self.state[at.SEQ], self.state[at.T_US] = seq, t_us
+    def _n_rows_of_block(self) -> int:
+        # For a long read, what it may hold: blocks that are joined are copied.
+        state = self.state
+        n_bytes = state[at.SOURCE_BYTES] + state[at.FILLED] - state[at.BEGIN]
+        most = _MOST_BLOCK_BYTES // (4 * state[at.N_CHANNELS] + 16)
+        return max(self._n_rows, min(n_bytes // state[at.FRAME_BYTES] + 1, most))
+
+    def _begin_stamps(self) -> None:
+        self.state[at.SEQ], self.state[at.T_US] = self._block.seq_at, self._block.t_us_at
 
 
 class TextColumns(_Columns):
@@ -239,21 +291,21 @@ class TextColumns(_Columns):
 
     def set_layout(self, n_channels: int, n_rows: int) -> None:
         """Lay a block out for lines of so many values, and read such lines in bulk from now on."""
-        self.state[at.N_CHANNELS], self.state[at.MAX_ROWS] = n_channels, n_rows
+        self.state[at.N_CHANNELS], self._n_rows = n_channels, n_rows
         self.new_block()
 
     def append(self, row: F32) -> None:
         """Append a frame to the block, which must not be full."""
         state = self.state
-        self._x[state[at.ROWS]] = row
+        self._block.x[state[at.ROWS]] = row
         state[at.ROWS] += 1
         state[at.N_FRAMES] += 1
 
-    def _name_stamps(self, seq: int, t_us: int) -> None:
-        n_rows = self.state[at.MAX_ROWS]
-        self._seq[:] = np.arange(self.next_seq, self.next_seq + n_rows)
-        self._t_us[:] = self._stamp(self._seq)
-        self.next_seq += n_rows
+    def _begin_stamps(self) -> None:
+        block, start = self._block, self.next_seq
+        self.next_seq += len(block.seq)
+        block.seq[:] = np.arange(start, self.next_seq)
+        block.t_us[:] = self._stamp(block.seq)
 
 
 def prepare() -> None:

@@ -173,8 +173,11 @@ def resume(state: Address) -> int:
 
 @kernel
 def take(state: Address, source: Address, n: int) -> int:
-    """Entry: decode `n` bytes; see `resume`."""
+    """Entry: decode `n` bytes; see `resume`. Many of them get a block of their own."""
     begin(state, source, n)
+    room = get(state, at.MAX_ROWS) - get(state, at.ROWS)
+    if n > get(state, at.PIECE_BYTES) and room * get(state, at.FRAME_BYTES) < n:
+        return at.IS_FULL | int(waiting(state))
     return int(resume(state))
 
 

@@ -27,6 +27,7 @@ from streamrnn.kernels.objects import bytes_data, bytes_size, fall_back, is_byte
 # Largest power of ten behind the mantissa's 18 digits that can matter to a float32.
 _MOST_TENS = 80
 TENS = np.array([float(f"1e{n}") for n in range(_MOST_TENS + 1)])
+SIGNS = np.array([1.0, -1.0])
 
 _NL, _CR, _SPACE, _TAB = 10, 13, 32, 9
 _COMMA, _SEMICOLON, _STAR, _DOLLAR = 44, 59, 42, 36
@@ -100,7 +101,7 @@ def _parse_plain(i: Address, value: Address) -> Address:
     tens = TENS[np.uint64(n_more & 7)]
     # Both are whole numbers below 2**53, so this is the quotient that `_parse_number` rounds.
     number = (np.float64(whole) * tens + np.float64(more)) / tens
-    store_f32(value, np.float32(-number if (minus >> n_blank) & _ONE else number))
+    store_f32(value, np.float32(number * SIGNS[(minus >> n_blank) & _ONE]))
     dots = others & ((_ONE << np.uint64(n & 63)) - _ONE)
     i += n
     if (
