@@ -3,6 +3,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# An interpreter with the [bench] extra measures the peers too.
+BENCH_PYTHON ?= $(BIN)/python
 
 .PHONY: demo test test-slow check lint types layers coverage bench clean help
 
@@ -10,7 +12,7 @@ help:
 	@echo "make demo    the whole job on a simulated board (installs into $(VENV) first)"
 	@echo "make test    the tests (installs into $(VENV) first)"
 	@echo "make check   lint, types, layers, tests with coverage"
-	@echo "make bench   every benchmark that needs no recordings"
+	@echo "make bench   every benchmark of speed; BENCH_PYTHON names an interpreter with the peers"
 
 demo: $(VENV)/.run
 	@$(BIN)/streamrnn demo $(ARGS)
@@ -36,8 +38,8 @@ layers: $(VENV)/.test
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
-bench: $(VENV)/.test
-	$(BIN)/python -m benchmarks.end_to_end
+bench: $(VENV)/.run
+	$(BENCH_PYTHON) -m benchmarks.all $(ARGS)
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "streamrnn needs Python 3.11 or newer; none was found" >&2; exit 1; }

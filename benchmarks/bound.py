@@ -29,11 +29,22 @@ from streamrnn.core.types import F32
 NAME = "bound"
 
 
-def _aligned(n: int) -> F32:
-    """Return `n` float32 zeros that begin at a page, as a buffer of its own would."""
-    raw = np.zeros(4 * n + 4096, np.uint8)
-    start = -raw.ctypes.data % 4096
-    return raw[start : start + 4 * n].view(np.float32)
+#: Of a large page, and what NumPy asks the system to keep in large pages.
+_PAGE_BYTES, _LARGE_BYTES = 1 << 21, 1 << 23
+
+
+def _aligned(n: int, *, large: bool = False) -> F32:
+    """Return `n` float32 zeros that begin at a page, and were written, so that they are there.
+
+    Memory that was never written is one page of zeros over and over, always in the first cache. In
+    `large` pages it is not left to chance which addresses share a line of the second cache.
+    """
+    page = _PAGE_BYTES if large else 4096
+    raw = np.zeros(max(4 * n, _LARGE_BYTES if large else 0) + page, np.uint8)
+    start = -raw.ctypes.data % page
+    buffer = raw[start : start + 4 * n].view(np.float32)
+    buffer[:] = 0
+    return buffer
 
 
 class _Core:
@@ -51,7 +62,7 @@ class _Core:
     def read(self, n_bytes: int, n_times: int) -> None:
         n_vectors = max(1, round(n_bytes / (4 * lanes() * N_CHAINS))) * N_CHAINS
         if len(self.weights) != n_vectors * lanes():
-            self.weights = _aligned(n_vectors * lanes())
+            self.weights = _aligned(n_vectors * lanes(), large=True)
         address = self.weights.ctypes.data
         self.loops.read(n_times, address, n_vectors, self.data.ctypes.data)
 

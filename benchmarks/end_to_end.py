@@ -1,6 +1,6 @@
 """From the byte written to the event printed, on a real pseudo-terminal.
 
-    python -m benchmarks.end_to_end [--peers] [--quick] [--seconds 4]
+    python -m benchmarks.end_to_end [--peers] [--quick] [--seconds 3]
 
 This process plays the board: it writes one wire packet a frame on a pseudo-terminal, at 100 Hz and
 at 1 kHz, and notes when. ``streamrnn run`` (another process) prints one event record for every
@@ -265,9 +265,9 @@ def collect(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
     parser = contest.parser("end_to_end", __doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, help="of each run (default: 4, quick: 1.5)")
+    parser.add_argument("--seconds", type=float, help="of each run (default: 3, quick: 1.5)")
     options = parser.parse_args(arguments)
-    seconds = options.seconds or (1.5 if options.quick else 4.0)
+    seconds = options.seconds or (1.5 if options.quick else 3.0)
     names, notes = [OURS, COPY_ROW], []
     if options.peers:
         if why := OrtRun.missing():
