@@ -28,17 +28,16 @@ Tape = Any
 
 
 class Stepper(Protocol):
-    """Streams of one network, ready to be stepped with as little ado as the device allows.
+    """Streams of one network, ready to be stepped with as little ado as the device allows."""
 
-    Attributes
-    ----------
-    step : callable
-        Takes the features of one frame of each row, (B, I), or (I,) for one row; the same as
-        `Backend.step` with the state and logits that the stepper was made for. A float32 array
-        that is C-contiguous is the fastest.
-    """
+    @property
+    def step(self) -> Callable[[Floats], Any]:
+        """What takes the features of one frame of each row, (B, I), or (I,) for one row.
 
-    step: Callable[[Floats], Any]
+        It does what `Backend.step` does with the state and logits that the stepper was made for.
+        A float32 array that is C-contiguous is taken fastest.
+        """
+        ...
 
     def ahead(self) -> None:
         """Do what can be done of the next step without its frame; changes no result."""
@@ -196,13 +195,16 @@ class Backend(Protocol):
         ...
 
 
-def get_backend(name: str = "cpu") -> Backend:
+def get_backend(name: str = "cpu", *, n_threads: int = 1) -> Backend:
     """Return the backend called `name`.
 
     Parameters
     ----------
     name : {"numpy", "cpu"}
-        ``numpy`` is the plain oracle, ``cpu`` the Numba kernels.
+        ``numpy`` is the plain oracle, ``cpu`` the compiled kernels.
+    n_threads : int
+        How many may work on one update in training; the result does not depend on it, and the
+        oracle uses one.
 
     Raises
     ------
@@ -216,6 +218,6 @@ def get_backend(name: str = "cpu") -> Backend:
     if name == "cpu":
         from streamrnn.kernels.rnn.cpu import CpuBackend
 
-        return CpuBackend()
+        return CpuBackend(n_threads)
     hint = did_you_mean(name, ("numpy", "cpu"))
     raise ConfigError(f"no backend {name!r}{hint}; known: numpy, cpu")

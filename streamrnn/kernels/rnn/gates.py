@@ -3,6 +3,10 @@
 Activations come from ``2**t``: splitting off the integer part of t leaves a polynomial on
 [-1/2, 1/2], which vectorises, where a call into a maths library would not. The order of operations
 is fixed and each is rounded as IEEE 754 says, so a scalar and a lane of a vector agree to the bit.
+
+h is off by less than 3e-7 (float64: 1e-15), and c by less than 4e-7 of its magnitude or of 1: what
+rounding costs with exact exponentials too. NaN gives NaN; z = +-inf gives the limits. Denormal
+numbers are kept: no mode of the processor is switched for them, which the whole process would feel.
 """
 
 from __future__ import annotations
@@ -82,23 +86,8 @@ def _exp2(z: Any, scale: Any) -> Any:
 
 
 @kernel
-def sigmoid(z: Any) -> Any:
-    """Return ``1 / (1 + exp(-z))``: error below 1e-7 in float32, 2e-16 in float64."""
-    one = like(z, 1.0)
-    return one / (one + exp2(z, -LOG2_E))
-
-
-@kernel
-def tanh(z: Any) -> Any:
-    """Return ``tanh(z)``: error below 1.5e-7 in float32, 3e-16 in float64; exactly 0 at 0."""
-    one = like(z, 1.0)
-    e = exp2(z, -2.0 * LOG2_E)
-    return (one - e) / (one + e)
-
-
-@kernel
 def cell(z_i: Any, z_f: Any, z_g: Any, z_o: Any, c: Any) -> Any:
-    """Do one step of a cell.
+    """Do one step of a cell (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
 
     With ``e = exp(-z)``, and ``exp(-2 z)`` for g, the gates are 1 / (1 + e) and (1 - e) / (1 + e).
     Brought to a common denominator, the five divisions become two::

@@ -4,8 +4,8 @@ Code over these values is written once for float32 and float64 and for any instr
 splits a vector that is wider than the machine's. The number of lanes never changes a result,
 because each lane does what a scalar would do.
 
-All functions here are intrinsics: they can be called in kernels only. `a` is always a pointer to
-floats (or a 1-D C-contiguous array of them), `at` an index into it; nothing checks bounds.
+All functions here are intrinsics: they can be called in kernels only. `a` is a pointer to floats,
+`at` an index into it; nothing checks bounds.
 """
 
 from __future__ import annotations
@@ -63,16 +63,11 @@ def element_of(kind: Any) -> Any:
 
 
 def _is_floats(a: Any) -> bool:
-    if isinstance(a, types.CPointer):
-        return a.dtype in VECTORS
-    return isinstance(a, types.Array) and a.ndim == 1 and a.dtype in VECTORS
+    return isinstance(a, types.CPointer) and a.dtype in VECTORS
 
 
-def _pointer(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-    data = arguments[0]
-    if isinstance(signature_.args[0], types.Array):
-        data = context.make_array(signature_.args[0])(context, builder, data).data
-    return builder.gep(data, [arguments[1]])
+def _pointer(builder: Any, arguments: Any) -> Any:
+    return builder.gep(arguments[0], [arguments[1]])
 
 
 def read(builder: Any, pointer: Any, kind: Any) -> Any:
@@ -176,7 +171,7 @@ def load(typing_context: Any, a: Any, at: Any) -> Any:
     kind = VECTORS[a.dtype]
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        return read(builder, _pointer(context, builder, signature_, arguments), kind)
+        return read(builder, _pointer(builder, arguments), kind)
 
     return kind(a, types.intp), codegen
 
@@ -188,7 +183,7 @@ def store(typing_context: Any, a: Any, at: Any, value: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        place = _pointer(context, builder, signature_, arguments)
+        place = _pointer(builder, arguments)
         write(builder, arguments[2], place, value)
         return context.get_dummy_value()
 
@@ -254,7 +249,7 @@ def broadcast(typing_context: Any, a: Any, at: Any) -> Any:
     kind = VECTORS[a.dtype]
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        return splat(builder, builder.load(_pointer(context, builder, signature_, arguments)), kind)
+        return splat(builder, builder.load(_pointer(builder, arguments)), kind)
 
     return kind(a, types.intp), codegen
 
