@@ -33,6 +33,10 @@ _HEADINGS = ("gesture", "true", "found", "hit", "miss", "false", "prec.", "recal
 )  # fmt: skip
 @click.option("--config", type=click.Path(), help="TOML file; [decision] overrides the model's.")
 @click.option("--backend", default="cpu", show_default=True, help="cpu, numpy.")
+@click.option(
+    "--precision", type=click.Choice(["exact", "bf16"]), default="exact", show_default=True,
+    help="How weights are held: as trained, or rounded to half the memory.",
+)  # fmt: skip
 def command(
     *,
     model: str,
@@ -43,6 +47,7 @@ def command(
     min_iou: float,
     config: str | None,
     backend: str,
+    precision: str,
 ) -> None:
     """Run MODEL over SESSIONS (files, or folders of them) and compare with their labels.
 
@@ -59,7 +64,7 @@ def command(
     paths = session_paths(sessions)
     if events is not None:
         _check_output(Path(events), [model, *paths, *([config] if config else [])], overwrite)
-    bundle = load_model(model, config)
+    bundle = load_model(model, config, precision)
     get_backend(backend)  # a wrong name is said before anything is read
     recorded, names = read_named(paths)
     _check_fit(bundle, recorded, names)

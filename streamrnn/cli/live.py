@@ -76,7 +76,7 @@ def _compiling(n_units: int) -> Iterator[None]:
         click.echo(end, err=True)
 
 
-def load_model(path: str | None, config: str | None = None) -> Bundle:
+def load_model(path: str | None, config: str | None = None, precision: str = "exact") -> Bundle:
     """Return a model, the one that ships with the package when `path` is None.
 
     Parameters
@@ -84,7 +84,11 @@ def load_model(path: str | None, config: str | None = None) -> Bundle:
     path : str or None
     config : str or None
         TOML file whose table ``[decision]`` overrides the model's.
+    precision : {"exact", "bf16"}
+        How weights are held in the run.
     """
+    from dataclasses import replace
+
     from streamrnn.runtime.bundle import Bundle
     from streamrnn.runtime.warmup import compile_live
 
@@ -95,7 +99,7 @@ def load_model(path: str | None, config: str | None = None) -> Bundle:
     say_when_compiling()
     if os.path.isfile(path):  # else: say at once what is wrong
         compile_live()
-    bundle = Bundle.load(path)
+    bundle = replace(Bundle.load(path), precision=precision)
     if config is not None:
         overrides = read_tables(config, ("decision",)).get("decision", {})
         bundle = bundle.with_decision(overrides, f"{config} [decision]")

@@ -55,9 +55,9 @@ def command(
     from streamrnn.sources import open_source
 
     labels = parse_keys(key_text) if key_text else {}
-    source = open_source(url, rate_hz=rate or 0.0)
     say_when_compiling()
     warm_up_decoder()
+    source = open_source(url, rate_hz=rate or 0.0)
     with ExitStack() as stack:
         stack.enter_context(closing(source))
         source.open()

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     help="1 is real time, 0 as fast as it goes; nothing is lost either way.",
 )  # fmt: skip
 @click.option("--backend", default="cpu", show_default=True, help="cpu, numpy.")
+@click.option(
+    "--precision", type=click.Choice(["exact", "bf16"]), default="exact", show_default=True,
+    help="How weights are held: as trained, or rounded to half the memory.",
+)  # fmt: skip
 @click.option("--config", type=click.Path(), help="TOML file; [decision] overrides the model's.")
 @click.option("--seed", type=int, help="Cut the byte stream at random places (changes nothing).")
 @click.option("--stats/--no-stats", default=True, help="End with a stats record.")
@@ -33,6 +37,7 @@ def command(
     model: str | None,
     speed: float,
     backend: str,
+    precision: str,
     config: str | None,
     seed: int | None,
     stats: bool,
@@ -52,7 +57,7 @@ def command(
     from streamrnn.sources.serial import SerialLink
     from streamrnn.sources.stream import StreamSource
 
-    bundle = load_model(model, config)
+    bundle = load_model(model, config, precision)
     session = read_session(file)
     bundle.check_stream(session.info)
     timer = StageTimer()

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 @click.option("--record", "record_path", type=click.Path(), help="Record what the run sees.")
 @click.option("--backend", default="cpu", show_default=True, help="cpu, numpy.")
 @click.option(
+    "--precision", type=click.Choice(["exact", "bf16"]), default="exact", show_default=True,
+    help="How weights are held: as trained, or rounded to half the memory.",
+)  # fmt: skip
+@click.option(
     "--rate", type=click.FloatRange(0, min_open=True),
     help="Frame rate of a text stream, Hz (default: the model's).",
 )  # fmt: skip
@@ -43,6 +47,7 @@ def command(
     view: bool,
     record_path: str | None,
     backend: str,
+    precision: str,
     rate: float | None,
     config: str | None,
     drop: bool | None,
@@ -60,7 +65,7 @@ def command(
     from streamrnn.sinks import JsonlSink
     from streamrnn.sources import open_source
 
-    bundle = load_model(model, config)
+    bundle = load_model(model, config, precision)
     timer = StageTimer()
     source = open_source(url, rate_hz=rate or bundle.rate_hz, timer=timer)
     ready = ready_backend(bundle, backend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ _KEPT = ("config", "epochs", "hidden", "seed", "held_out", "held_out_fraction", 
     "--labels", type=click.Choice(["frame", "trial"]), help="One class a frame, or one a trial."
 )
 @click.option("--backend", help="cpu, numpy.")
+@click.option("--threads", type=int, help="How many work on one update; changes no result.")
 @click.option("--resume", type=click.Path(), metavar="DIR", help="Go on with a stopped run.")
 def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **options: Any) -> None:
     """Train a model on SESSIONS (files, or folders of them).
@@ -49,6 +51,7 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
     from streamrnn.cli.files import read_named
     from streamrnn.cli.live import say, say_when_compiling, stop_on_signals
     from streamrnn.kernels.backend import get_backend
+    from streamrnn.runtime.warmup import compile_training
     from streamrnn.sessions.reader import session_paths
     from streamrnn.training.data import prepare
     from streamrnn.training.fit import TrainingStopped, fit_data
@@ -61,14 +64,17 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
         path, directory, [*inputs, *([options["config"]] if options["config"] else [])]
     )
     config = _resumed_config(resume, options) if resume else _config(options)
+    if options["threads"] is not None:
+        config = replace(config, threads=options["threads"])
     backend = get_backend(config.backend)
+    say_when_compiling()
+    compile_training(config.backend)
     recorded, names = read_named(inputs)
     data = prepare(recorded, config, names)
     for line in _describe(data, recorded, config):
         say(line)
     if replaces:
         say(f"{path} is a model already: it will be replaced")
-    say_when_compiling()
     warm_up(backend)
     with stop_on_signals() as stop, _shown(config.epochs) as show:
         try:
@@ -122,7 +128,7 @@ def _config(options: dict[str, Any]) -> TrainConfig:
     for key in _KEPT[1:]:
         if options[key] not in (None, ()):
             document["training"][key] = options[key]
-    return TrainConfig.from_document(document, "command line")
+    return replace(TrainConfig.from_document(document, "command line"), threads=config.threads)
 
 
 def _resumed_config(resume: str, options: dict[str, Any]) -> TrainConfig:

@@ -8,9 +8,14 @@ import click
 
 
 @click.command(short_help="Compile all kernels now, so that no later start has to.")
-@click.option("--all", "everything", is_flag=True, help="Also what training and float64 need.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also those for float64, for many streams, and of doctor.",
+)
 def command(*, everything: bool) -> None:
-    """Compile the kernels that a live run needs, or with --all every one.
+    """Compile the kernels that run, evaluate, record and train need, or with --all every one.
 
     They are kept in a folder of your own (STREAMRNN_CACHE_DIR, else streamrnn in ~/.cache) until
     streamrnn, Numba or the processor changes.
@@ -18,13 +23,13 @@ def command(*, everything: bool) -> None:
     from streamrnn.cli.live import say_when_compiling
     from streamrnn.core.text import printable
     from streamrnn.kernels import store
-    from streamrnn.runtime.warmup import compile_all, compile_live
+    from streamrnn.runtime.warmup import compile_all, compile_usual
 
     say_when_compiling()
     begin_s = time.monotonic()
-    names, n_compiled = compile_all() if everything else compile_live()
+    names, n_compiled = compile_all() if everything else compile_usual()
     took_s = time.monotonic() - begin_s
-    what = "all kernels" if everything else "the kernels of a live run"
+    what = "all kernels" if everything else "the usual kernels"
     if n_compiled:
         click.echo(f"{what}: {n_compiled} of {len(names)} units compiled in {took_s:.1f} s")
     else:

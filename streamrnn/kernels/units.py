@@ -12,21 +12,23 @@ from streamrnn.kernels.live.units import FRAME, PUSH
 from streamrnn.kernels.native import Part, Unit, part_of
 from streamrnn.kernels.rnn.training import TRAIN as _TRAIN
 from streamrnn.kernels.rnn.units import CALL, INFER, TICK
-from streamrnn.kernels.rnn.units import LIVE as _STEP
+from streamrnn.kernels.rnn.units import LIVE as STEP
 
 #: What reads the bytes of a device.
 DECODE: tuple[Unit, ...] = (PACKETS, TEXT)
+#: What a frame goes through besides the network.
+FRAMES: tuple[Unit, ...] = (FRAME,)
 #: What a live run calls.
 LIVE: tuple[Unit, ...] = (*DECODE, PUSH)
-#: What evaluation calls, and a run whose backend has no fused kernel.
-STAGES: tuple[Unit, ...] = (INFER, CALL, FRAME)
-#: What training calls besides.
-TRAIN: tuple[Unit, ...] = (_TRAIN,)
+#: What a run calls whose network is in float64, for which there is no fused kernel.
+STAGES: tuple[Unit, ...] = (*DECODE, *FRAMES, INFER, STEP)
+#: What training calls, besides a live run's for the held-out sessions.
+TRAIN: tuple[Unit, ...] = (*FRAMES, INFER, CALL, _TRAIN, PUSH)
 #: What only programs of other people call.
-MORE: tuple[Unit, ...] = (TICK, _STEP)
+MORE: tuple[Unit, ...] = (TICK,)
 #: What only measures this machine.
 PROBE: tuple[Unit, ...] = (_PROBE,)
-ALL: tuple[Unit, ...] = (*LIVE, *STAGES, *TRAIN, *MORE, *PROBE)
+ALL: tuple[Unit, ...] = tuple(dict.fromkeys((*LIVE, *STAGES, *TRAIN, *MORE, *PROBE)))
 
 
 def parts(units: Iterable[Unit], *dtypes: npt.DTypeLike) -> list[Part]:

@@ -20,13 +20,15 @@ class Network:
     params : Params
         Copied.
     backend : Backend
+    precision : str
+        See `Backend.upload`.
     """
 
-    def __init__(self, params: Params, backend: Backend) -> None:
+    def __init__(self, params: Params, backend: Backend, precision: str = "exact") -> None:
         self.backend = backend
         self._dtype = params.dtype
         self._n_classes = params.n_classes
-        self._handle = backend.upload(params)
+        self._handle = backend.upload(params, precision=precision)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -54,6 +54,9 @@ class Bundle:
         Provenance, JSON-ready; not used by a run.
     model_hash : str
         ``sha256:...`` of the file, ``""`` when it came from none.
+    precision : {"exact", "bf16"}
+        How a run holds the weights (see `streamrnn.kernels.backend.Backend.upload`); its own
+        choice, and not in the file.
     """
 
     params: Params
@@ -65,6 +68,7 @@ class Bundle:
     max_gap_ms: float = 100.0
     training: dict[str, Any] = field(default_factory=dict)
     model_hash: str = ""
+    precision: str = "exact"
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together."""

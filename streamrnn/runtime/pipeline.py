@@ -60,7 +60,7 @@ class Pipeline:
         self.timer = timer
         self.observer = observer
         self.n_frames = self.n_filled = self.n_missing = self.n_invalid = self.n_resets = 0
-        self._network = Network(bundle.params, backend)
+        self._network = Network(bundle.params, backend, bundle.precision)
         self._decision = DecisionMachine(bundle.decision, bundle.labels, bundle.rate_hz)
         self._engine: Engine | None = None
         self._info: StreamInfo | None = None

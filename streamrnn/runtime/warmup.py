@@ -15,8 +15,15 @@ from streamrnn.wire.encode import Encoder
 from streamrnn.wire.schema import ChannelGroup, Hello
 
 
-def compile_live(dtype: npt.DTypeLike = np.float32) -> tuple[list[str], int]:
+def compile_live(dtype: npt.DTypeLike = np.float32, backend: str = "cpu") -> tuple[list[str], int]:
     """Compile what a live run calls and was never compiled here, side by side.
+
+    Parameters
+    ----------
+    dtype : float32 or float64
+        Of the network.
+    backend : str
+        Its name.
 
     Returns
     -------
@@ -25,7 +32,21 @@ def compile_live(dtype: npt.DTypeLike = np.float32) -> tuple[list[str], int]:
     n_compiled : int
         How many of them were missing.
     """
-    return _compile(units.parts(units.LIVE, dtype))
+    if backend != "cpu":
+        return _compile(units.parts((*units.DECODE, *units.FRAMES)))
+    wanted = units.LIVE if dtype == np.float32 else units.STAGES
+    return _compile(units.parts(wanted, dtype))
+
+
+def compile_training(backend: str) -> tuple[list[str], int]:
+    """Compile what training calls; see `compile_live`."""
+    wanted = units.TRAIN if backend == "cpu" else units.FRAMES
+    return _compile(units.parts(wanted, np.float32))
+
+
+def compile_usual() -> tuple[list[str], int]:
+    """Compile what every command needs for a network in float32; see `compile_live`."""
+    return _compile(units.parts((*units.LIVE, *units.TRAIN), np.float32))
 
 
 def compile_all() -> tuple[list[str], int]:
@@ -34,12 +55,13 @@ def compile_all() -> tuple[list[str], int]:
 
 
 def _compile(parts: list[native.Part]) -> tuple[list[str], int]:
+    parts = list(dict.fromkeys(parts))
     return [part.name for part in parts], native.prepare(parts)
 
 
 def warm_up(bundle: Bundle, backend: Backend) -> None:
     """Send a few frames of zeros through a throw-away decoder and pipeline."""
-    compile_live(bundle.params.dtype)
+    compile_live(bundle.params.dtype, backend.name)
     warm_up_decoder()
     pipeline = Pipeline(bundle, backend)
     pipeline.start(StreamInfo(bundle.channels, bundle.rate_hz))

@@ -90,6 +90,8 @@ class TrainConfig:
     max_gap_ms : float
         Goes into the model: longest gap that a run fills.
     backend : str
+    threads : int
+        How many work on one update. It changes no result, so no model or checkpoint holds it.
     features : FeatureConfig
     augment : AugmentConfig
     decision : dict
@@ -119,6 +121,7 @@ class TrainConfig:
     patience: int = 0
     max_gap_ms: float = 100.0
     backend: str = "cpu"
+    threads: int = field(default=1, compare=False)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     decision: dict[str, Any] = field(default_factory=dict)
@@ -135,6 +138,7 @@ class TrainConfig:
         _within("n_lanes", self.n_lanes, 1, 4096)
         _within("batch_size", self.batch_size, 1, 4096)
         _within("slice_frames", self.slice_frames, 0, 100_000)
+        _within("threads", self.threads, 1, 1024)
         _within("patience", self.patience, 0, 100_000)
         _within("learning_rate", self.learning_rate, 0, 1e6)
         _within("weight_decay", self.weight_decay, 0, 1e3)
@@ -150,6 +154,7 @@ class TrainConfig:
     def to_document(self) -> dict[str, Any]:
         """Return the configuration as JSON values, in the sections that `from_document` reads."""
         values = asdict(self)
+        del values["threads"]
         sections = {key: values.pop(key) for key in ("augment", "features", "decision")}
         document: dict[str, Any] = _jsonable({"training": values, **sections})
         return document

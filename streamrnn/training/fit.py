@@ -123,7 +123,7 @@ def fit_data(
     should_stop: Callable[[], bool] | None = None,
 ) -> Bundle:
     """Train a model on sessions that `prepare` has checked and split; see `fit`."""
-    backend = get_backend(config.backend)
+    backend = get_backend(config.backend, n_threads=config.threads)
     backend.warm_up(np.dtype(np.float32), training=True)
     run = _Run(data, config, backend, checkpoint_dir, should_stop or (lambda: False))
     if resume:

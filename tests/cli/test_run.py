@@ -63,6 +63,20 @@ def test_what_is_recorded_gives_the_same_events_again(
     assert "exists already: name another file" in err
 
 
+def test_rounded_weights_find_the_same_gestures(capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for precision in ("exact", "bf16"):
+        code, out, _ = main(capsys, "run", "--source", SIM, "--precision", precision)
+        assert code == 0
+        found.append([record for record in records_of(out) if record["type"] == "event"])
+    exact, rounded = ([event["gesture"] for event in events] for events in found)
+    assert exact == rounded
+    assert found[0] != found[1]
+    code, _, err = main(capsys, "run", "--source", SIM, "--precision", "int8")
+    assert code == 2
+    assert "'int8' is not one of 'exact', 'bf16'" in err
+
+
 def test_a_session_over_a_reboot_is_one_of_a_piece(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

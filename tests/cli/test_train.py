@@ -111,11 +111,26 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_bytes(capsys, folder, tmp_path
     assert model.read_bytes() == whole.read_bytes()
 
 
+def test_threads_change_no_byte_of_a_model(capsys, folder, tmp_path):
+    models = []
+    file = tmp_path / "c.toml"
+    file.write_text("[training]\nthreads = 3\n")
+    for n, options in enumerate(((), ("--threads", "2"), ("--config", str(file)))):
+        model = tmp_path / f"{n}.safetensors"
+        code, _, err = run_main(
+            capsys, "train", str(folder), "-o", str(model), "--epochs", "2", *options
+        )
+        assert code == 0, err
+        models.append(model.read_bytes())
+    assert models[0] == models[1] == models[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("--held-out", "joe"), 2, "no subject 'joe' to hold out; there are kim, lou, max"),
         (("--epochs", "0"), 2, "epochs must be within 1..100000, got 0"),
+        (("--threads", "0"), 2, "threads must be within 1..1024, got 0"),
         (("--labels", "frames"), 2, "'frames' is not one of 'frame', 'trial'"),
         (("--backend", "cpus"), 2, "no backend 'cpus' (did you mean 'cpu'?); known: numpy, cpu"),
         (("--config", "nothing.toml"), 2, "nothing.toml: No such file"),

@@ -8,6 +8,13 @@ import pytest
 from system_make import Command, write_session
 
 from streamrnn import cli
+from streamrnn.runtime.warmup import compile_usual
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled() -> None:
+    """Have the kernels compiled before the first command: it would say so on stderr."""
+    compile_usual()
 
 
 @pytest.fixture

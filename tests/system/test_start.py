@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 #: A board that has played its gestures as soon as it is asked.
 BOARD = "sim:signals?person=101&seconds=3&speed=0"
 
@@ -18,13 +16,6 @@ def in_a_new_process(*lines: str) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-@pytest.fixture(scope="module")
-def warm() -> None:
-    """Have everything compiled: that needs some of what a live run must not load."""
-    in_a_new_process("from streamrnn.runtime.warmup import compile_live", "compile_live()")
-
-
-@pytest.mark.usefixtures("warm")
 def test_a_live_run_loads_nothing_that_it_has_no_use_for() -> None:
     in_a_new_process(
         "from streamrnn.cli import main",
