@@ -59,9 +59,9 @@ TRAIN = Unit(
         )
     ),
 )
-#: An update of fewer multiplications is done by one thread (it takes 0.3 ms or less): waking
+#: An update of fewer multiplications, which takes 0.2 ms or less, is done by one thread: waking
 #: another costs as much as it saves.
-MIN_SHARED = 10_000_000
+MIN_SHARED = 5_000_000
 #: What a run does.
 BOTH = at.FORWARD | at.BACKWARD
 #: What `learn.pack` writes.
