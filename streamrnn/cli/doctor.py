@@ -15,8 +15,8 @@ import click
 def command(*, as_json: bool, bench: bool) -> None:
     """Say what this machine offers, check the kernels against plain NumPy, and measure them.
 
-    A step and a batch of streams are timed beside the bound: how fast this processor multiplies,
-    and how fast it reads the weights. Exit code 1 if something is wrong.
+    A step and a batch of streams are timed beside what bounds them: how fast this processor reads
+    the weights, and how fast it multiplies. Exit code 1 if something is wrong.
     """
     from dataclasses import asdict
 
@@ -90,10 +90,10 @@ def _speeds(d: dict[str, Any]) -> Iterator[tuple[str, str]]:
     l1, l2 = bench["l1_gbytes_s"], bench["l2_gbytes_s"]
     rate = f"{bench['gflops']:.0f} GFLOP/s of multiply-adds"
     yield "core", f"{rate}; reads {l1:.0f} GB/s (16 KiB), {l2:.0f} GB/s (256 KiB)"
-    for name in ("step", "batch"):
+    for name, work in (("step", "reading its weights"), ("batch", "its multiply-adds")):
         timing = bench[name]
         n = timing["n_streams"]
         streams = f"{n} streams, " if n > 1 else ""
         shape = " -> ".join(map(str, timing["shape"]))
-        share = f"{timing['times_the_bound']:.2f} times the bound ({timing['bound_us']:.2f} us)"
+        share = f"{timing['times_the_bound']:.2f} times the {timing['bound_us']:.2f} us of {work}"
         yield name, f"{streams}{shape}: {timing['us']:.2f} us, {share}"

@@ -16,7 +16,7 @@ from streamrnn.kernels.rnn.machine import VECTOR_BYTES
 #: Multiply-adds of vectors in one turn of `fma_rate`, and vectors in one turn of `read_rate`.
 N_CHAINS = 8
 #: A measurement is the best of this many, each about `_BURST_S` long.
-_N_BURSTS = 20
+_N_BURSTS = 60
 _BURST_S = 0.01
 
 PROBE = Unit(

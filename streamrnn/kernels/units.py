@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy.typing as npt
 
 from streamrnn.kernels.codec.units import PACKETS, TEXT
-from streamrnn.kernels.host import PROBE as _PROBE
+from streamrnn.kernels.host import PROBE
 from streamrnn.kernels.live.units import FRAME, PUSH
 from streamrnn.kernels.native import Part, Unit, part_of
 from streamrnn.kernels.rnn.training import TRAIN as _TRAIN
@@ -24,11 +24,9 @@ LIVE: tuple[Unit, ...] = (*DECODE, PUSH)
 STAGES: tuple[Unit, ...] = (*DECODE, *FRAMES, INFER, STEP)
 #: What training calls, besides a live run's for the held-out sessions.
 TRAIN: tuple[Unit, ...] = (*FRAMES, INFER, CALL, _TRAIN, PUSH)
-#: What only programs of other people call.
-MORE: tuple[Unit, ...] = (TICK,)
-#: What only measures this machine.
-PROBE: tuple[Unit, ...] = (_PROBE,)
-ALL: tuple[Unit, ...] = tuple(dict.fromkeys((*LIVE, *STAGES, *TRAIN, *MORE, *PROBE)))
+#: What `doctor` calls: many streams at once, and loops that measure.
+DOCTOR: tuple[Unit, ...] = (*LIVE, INFER, CALL, TICK, PROBE)
+ALL: tuple[Unit, ...] = tuple(dict.fromkeys((*LIVE, *STAGES, *TRAIN, *DOCTOR)))
 
 
 def parts(units: Iterable[Unit], *dtypes: npt.DTypeLike) -> list[Part]:

@@ -109,7 +109,7 @@ def _cache(health: Health) -> dict[str, Any]:
 
 
 def _check(health: Health) -> dict[str, Any]:
-    native.prepare(units.parts((*units.LIVE, *units.PROBE), np.float32))
+    native.prepare(units.parts(units.DOCTOR, np.float32))
     error = _network_error()
     if not error <= TOLERANCE:
         health.problems.append(
@@ -206,4 +206,5 @@ def _step_s(n_rows: int) -> float:
     state = backend.zero_state(handle, n_rows)
     x = rng.standard_normal((n_rows, SHAPE[0])).astype(np.float32)
     logits = np.empty((n_rows, SHAPE[2]), np.float32)
-    return host.best_s(lambda: backend.step(handle, x, state, logits))
+    step = backend.stepper(handle, state, logits).step
+    return host.best_s(lambda: step(x))
