@@ -23,7 +23,6 @@ import numpy as np
 
 from benchmarks import contest, environment, measure
 from benchmarks.peers.base import library
-from benchmarks.report import finish
 from streamrnn.core.types import Frames
 from streamrnn.wire.decoder import WireDecoder
 from streamrnn.wire.encode import Encoder
@@ -110,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows += more_rows
             met |= more_met
     settings = {"n_rounds": n_rounds, "n_frames": n_frames, "n_threads": 1}
-    return finish(contest.full_name("decode", options), rows, met, settings, notes)
+    return contest.conclude("decode", options, rows, met, settings, notes=notes)
 
 
 def _seconds(run: Decode, stream: Stream, n_bytes: int) -> float:

@@ -37,7 +37,6 @@ import numpy as np
 from benchmarks import contest, environment, measure
 from benchmarks.peers.onnx_model import onnx_model
 from benchmarks.peers.onnxruntime_ import OrtRun
-from benchmarks.report import finish
 from benchmarks.shapes import Task
 from streamrnn.core.types import Channel
 from streamrnn.decision.machine import DecisionConfig
@@ -305,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for words, rate_hz, what, limit in TARGETS
     }
     settings = {"seconds": seconds, "n_rounds": measure.MIN_ROUNDS, "network": "6->64->2"}
-    return finish(contest.full_name("end_to_end", options), rows, met, settings, notes)
+    return contest.conclude("end_to_end", options, rows, met, settings, notes=notes)
 
 
 if __name__ == "__main__":

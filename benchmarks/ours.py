@@ -50,6 +50,13 @@ class Ours(Peer):
     def streams(self, task: Task) -> Job | None:
         handle, state, logits = self._parts(task)
         step, x = self.backend.stepper(handle, state, logits).step, task.x[0]
+        if self.n_threads > 1:  # a stepper is for one
+            advance = self.backend.step
+            return Job(
+                lambda: advance(handle, x, state, logits),
+                lambda _: logits.copy(),
+                gives_logits=True,
+            )
         return Job(lambda: step(x), lambda _: logits.copy(), gives_logits=True)
 
     def sequence(self, task: Task) -> Job | None:

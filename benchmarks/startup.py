@@ -27,7 +27,6 @@ from benchmarks.end_to_end import Board, blinking_model
 from benchmarks.peers import ALL
 from benchmarks.peers.litert import tflite_file
 from benchmarks.peers.onnx_model import onnx_model
-from benchmarks.report import finish
 from benchmarks.shapes import Task
 
 WARM, COLD, HELP = "run, warm", "run, cold", "--help"
@@ -119,8 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cold = partial(cold_start, model)
             samples |= measure.round_robin({COLD: cold}, measure.MIN_ROUNDS)
     settings = {"n_starts": n_starts, "network": "6->64", "peers": contest.versions(peers)}
-    name = contest.full_name("startup", options)
-    return finish(name, _rows(samples), _verdicts(samples), settings, notes)
+    rows, met = _rows(samples), _verdicts(samples)
+    return contest.conclude("startup", options, rows, met, settings, notes=notes)
 
 
 def _models(folder: Path, names: set[str]) -> dict[str, Path]:

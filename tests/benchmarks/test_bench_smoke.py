@@ -26,7 +26,7 @@ def loops():
 
 def test_a_quick_run_writes_its_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
-    assert step.main(["--quick", "--shape", "6->32"]) in (0, 1)
+    assert step.main(["--quick", "--shape", "6->32"]) == 0
     (path,) = tmp_path.iterdir()
     assert path.name.endswith("-step-alone-part-quick.json")
     document = json.loads(path.read_text())
