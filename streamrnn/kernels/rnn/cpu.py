@@ -121,7 +121,7 @@ class Network:
         pace.note(perf_counter() - started, shared=shares)
 
     def _run_rows(self, fixed: tuple[Any, ...], row_from: int, row_to: int) -> None:
-        work = self._take_work(min(fixed[6], layout.CHUNK_STEPS))
+        work = self._take_work(min(fixed[6], layout.ROW_STEPS))
         self.entry(*fixed, row_from, row_to, work.address)
         self._works.append(work)
 

@@ -49,8 +49,8 @@ N_IN, N_UNITS, N_PADDED, W_AT, B_AT, T_AT = range(N_COLUMNS)
 
 #: Rows that are worked on together, and steps that they go through one layer before the next.
 SLAB_ROWS, CHUNK_STEPS = 16, 16
-#: From so many inputs on, a chunk of one stream sums those of several frames together.
-BATCHED_INPUTS = 32
+#: Steps that one row goes through one layer before the next.
+ROW_STEPS = 64
 
 
 def make_plan(params: Params) -> tuple[I64, int, int]:
@@ -155,9 +155,10 @@ def scratch_size(plan: I64, dtype: np.dtype[Any]) -> int:
 
 def work_size(plan: I64, dtype: np.dtype[Any], n_steps: int) -> int:
     """Return the size of the scratch of a run of `n_steps` steps (see rows.py)."""
-    v, width, room = VECTOR_BYTES // dtype.itemsize, _width(plan), min(n_steps, CHUNK_STEPS)
-    slab = TILE_ROWS * 4 * v + HEAD_ROWS * v + (1 + 2 * room) * SLAB_ROWS * width
-    chunk = HEAD_ROWS * v + (CHUNK_STEPS + 4 + 6 * room) * width
+    v, width = VECTOR_BYTES // dtype.itemsize, _width(plan)
+    slab = TILE_ROWS * 4 * v + HEAD_ROWS * v
+    slab += (1 + 2 * min(n_steps, CHUNK_STEPS)) * SLAB_ROWS * width
+    chunk = HEAD_ROWS * v + (4 + 7 * min(n_steps, ROW_STEPS)) * width
     return max(slab, chunk)
 
 

@@ -28,11 +28,10 @@ from streamrnn.kernels.rnn.layers import (
     head,
     row_cells,
     row_hidden,
-    row_inputs,
     to_hidden,
     width,
 )
-from streamrnn.kernels.rnn.layout import BATCHED_INPUTS, CHUNK_STEPS, SLAB_ROWS
+from streamrnn.kernels.rnn.layout import CHUNK_STEPS, ROW_STEPS, SLAB_ROWS
 from streamrnn.kernels.rnn.machine import HEAD_ROWS, TILE_ROWS
 from streamrnn.kernels.rnn.simd import (
     address_of,
@@ -251,10 +250,9 @@ def _input_sums(plan: Any, n: int, x: Any, x_row: int, n_steps: int, out: Any) -
 
 @apart
 def _chunk(plan: Any, state: Any, x: Any, mask: Any, logits: Any, n_steps: int, work: Any) -> None:
-    """Run some steps, `CHUNK_STEPS` at most, of a batch of one row."""
+    """Run some steps, `ROW_STEPS` at most, of a batch of one row."""
     v, last = lanes(x), plan[at.N_LAYERS]
-    zeros = pointer_like(x, plan[at.ARENA])
-    z = offset(work, HEAD_ROWS * v + CHUNK_STEPS * width(plan))
+    z = offset(work, HEAD_ROWS * v + n_steps * width(plan))
     sums = offset(z, 4 * width(plan))
     out = offset(sums, n_steps * 4 * width(plan))
     spare = offset(out, n_steps * width(plan))
@@ -262,16 +260,10 @@ def _chunk(plan: Any, state: Any, x: Any, mask: Any, logits: Any, n_steps: int, 
     backwards = plan[at.BACKWARDS]
     for n in range(last):
         n_padded = column(plan, n, at.N_PADDED)
-        batched = n_steps >= TILE_ROWS and column(plan, n, at.N_IN) >= BATCHED_INPUTS
-        if batched:
-            _input_sums(plan, n, signal, x_row, n_steps, sums)
+        _input_sums(plan, n, signal, x_row, n_steps, sums)
         h_now = h
         for t in range(n_steps):
-            given = offset(sums, t * 4 * n_padded)
-            if not batched:
-                row_inputs(plan, n, offset(signal, t * x_row), zeros, z, backwards)
-                given = z
-            row_hidden(plan, n, h_now, given, z, backwards)
+            row_hidden(plan, n, h_now, offset(sums, t * 4 * n_padded), z, backwards)
             h_now = offset(out, t * n_padded)
             row_cells(z, offset(h, n_padded), h_now, n_padded)
             backwards = 1 - backwards
@@ -315,10 +307,10 @@ def run(
     if n_rows == 1:
         n_live = n_steps if address_of(ends) == 0 else ends[0]
         n_in, n_classes = column(plan, 0, at.N_IN), column(plan, plan[at.N_LAYERS], at.N_UNITS)
-        for t0 in range(0, n_live, CHUNK_STEPS):
+        for t0 in range(0, n_live, ROW_STEPS):
             _chunk(
                 plan, state, offset(x, t0 * n_in), mask, offset(logits, t0 * n_classes),
-                min(CHUNK_STEPS, n_live - t0), work,
+                min(ROW_STEPS, n_live - t0), work,
             )  # fmt: skip
         return
     for row0 in range(row_from, row_to, SLAB_ROWS):
