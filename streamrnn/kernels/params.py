@@ -150,6 +150,10 @@ class State:
         object.__setattr__(self, "h", tuple(views[0::2]))
         object.__setattr__(self, "c", tuple(views[1::2]))
 
+    def __reduce__(self) -> tuple[type[State], tuple[tuple[Floats, ...], tuple[Floats, ...]]]:
+        """Have copies of any kind made anew, with memory of their own."""
+        return State, (self.h, self.c)
+
     @staticmethod
     def zeros(hidden_sizes: tuple[int, ...], n_rows: int, dtype: np.dtype[Any]) -> State:
         """Return the state of `n_rows` streams that have seen nothing."""

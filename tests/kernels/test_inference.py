@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -215,6 +217,11 @@ def test_a_state_has_room_and_reads_as_plain_arrays(name, dtype):
     assert state.h[0][1, 2] == 5
     assert state.arena.ctypes.data % 64 == 0
     assert state.arena.sum() == state.h[0].sum() + state.c[0].sum()
+    for twin in (state.copy(), copy.copy(state), copy.deepcopy(state)):
+        twin.arena[:] = 0
+        assert not twin.h[0].any()
+        assert twin.address == twin.arena.ctypes.data
+    assert state.h[0][1, 2] == 5
 
 
 def test_nan_in_a_state_or_frame_stays_and_a_reset_ends_it(name, dtype):
