@@ -122,12 +122,6 @@ class Pong:
 WireItem: TypeAlias = Item | Command | Ack | Ping | Pong
 
 
-def byte_view(data: bytes | bytearray | memoryview) -> memoryview:
-    """Return `data` as one plain run of bytes; copied only if it is not one already."""
-    view = memoryview(data)
-    return view.cast("B") if view.c_contiguous else memoryview(bytes(view))
-
-
 @overload
 def frame_time_us(t_us: int, j: int, rate_hz: float) -> int: ...
 @overload

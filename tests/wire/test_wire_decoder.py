@@ -26,6 +26,7 @@ from streamrnn.wire.packet import (
     frame_time_us,
 )
 from streamrnn.wire.reference import ReferenceDecoder, cobs_decode
+from streamrnn.wire.text import TextDecoder
 
 DECODERS = [WireDecoder, ReferenceDecoder]
 both = pytest.mark.parametrize("make", DECODERS)
@@ -394,6 +395,26 @@ def test_a_long_push_gives_one_block_that_outlives_the_next() -> None:
     assert block.seq.tolist() == list(range(90 * n))
 
 
+@given(st.integers(0, 2**32), CUTS, st.floats(0, 1))
+def test_frames_that_are_kept_never_change(seed: int, cuts: list[int], share: float) -> None:
+    rng = random.Random(seed)
+    hello = make_hello(n=rng.choice([1, 6, 40]))
+    stream = b"".join(data(hello, 9 * n, 9) for n in range(400))
+    stream += data(hello, 3600, hello.max_frames) + ENCODER.hello(hello, 5, 5)
+    text = b"".join(b"%d,%d,%d\n" % (n, 7 * n, -n) for n in range(4000))
+    wire = WireDecoder()
+    wire.push(ENCODER.hello(hello))
+    for decoder, sent in ((wire, stream), (TextDecoder(3, 100.0), text)):
+        kept = []
+        for at in range(0, len(sent), size := 50 * cuts[0]):
+            for item in decoder.push(sent[at : at + size]):
+                if isinstance(item, Frames) and rng.random() < share:
+                    part = rng.choice([item, item.x, item[::2].t_us, memoryview(item.seq)])
+                    kept.append((part, flat([part]) if part is item else bytes(part)))
+        for part, before in kept:
+            assert (flat([part]) if isinstance(part, Frames) else bytes(part)) == before
+
+
 def test_memory_stays_the_same_and_nothing_compiles_later() -> None:
     hello = make_hello(dtypes=("i16", "f32"))
     decoder = WireDecoder()
@@ -411,6 +432,32 @@ def test_memory_stays_the_same_and_nothing_compiles_later() -> None:
         tracemalloc.stop()
     assert peak < 100_000
     assert native.n_compiled() == n_compiled
+
+
+def test_memory_that_nobody_holds_is_used_again() -> None:
+    hello = make_hello()
+    decoder = WireDecoder()
+    decoder.push(ENCODER.hello(hello))
+    before: list[int] = []
+    for n in range(3000):
+        (frames,) = decoder.push(data(hello, 9 * n, 9))
+        assert isinstance(frames, Frames)
+        before.append(frames.x.__array_interface__["data"][0])
+    assert len(set(before)) < 1000
+
+
+def test_a_pushed_buffer_may_be_overwritten_and_resized() -> None:
+    hello = make_hello()
+    stream = ENCODER.hello(hello) + b"".join(data(hello, n) for n in range(5))
+    decoder, buffer, items = WireDecoder(), bytearray(7), []
+    for at in range(0, len(stream), 7):
+        buffer[:] = stream[at : at + 7]
+        items += decoder.push(buffer)
+    assert frames_of(items).seq.tolist() == list(range(5))
+    assert decoder.push(memoryview(stream)[:0]) == []
+    for wrong in ("text", 7, None):
+        with pytest.raises(TypeError):
+            decoder.push(wrong)  # type: ignore[arg-type]
 
 
 def test_counters_are_one_object_that_keeps_what_others_add() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given
@@ -86,3 +90,37 @@ def test_resync_and_reset() -> None:
     items = detector.push(b"1 2\n3 4\n5 6\n")
     assert detector.format == "text"
     assert frames_of(items).x.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_a_push_from_before_goes_on_and_text_is_loaded_when_it_may_be_text() -> None:
+    hello = make_hello()
+    detector = Detector()
+    push = detector.push
+    assert push(b"12") == []
+    assert push(b"\0" + ENCODER.hello(hello)) == [hello.stream_info()]
+    assert detector.push is not push
+    assert frames_of(push(data(hello, 0, 2))).seq.tolist() == [0, 1]
+    code = (
+        "import sys, test_wire_detect as t\n"
+        "from streamrnn.kernels import native\n"
+        "loaded = []\n"
+        "load = native.Library.__init__\n"
+        "def spy(self, part, code):\n"
+        "    loaded.append(part.name)\n"
+        "    load(self, part, code)\n"
+        "native.Library.__init__ = spy\n"
+        "d = t.Detector()\n"
+        "d.push(b'12')\n"
+        "print(loaded)\n"
+        "d.push(b'3\\n')\n"
+        "print(loaded, 'numba' in sys.modules)\n"
+    )
+    here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": here},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "['packets']\n['packets', 'text'] False\n"
