@@ -26,24 +26,32 @@ class _Job:
     def __init__(self, work: Work, n_pieces: int) -> None:
         self.work, self.n_pieces = work, n_pieces
         # Taking the next number of a counter cannot be interrupted by another thread.
-        self._claims, self._done = itertools.count(), itertools.count(1)
-        self._finished = threading.Event()
+        self._claims = itertools.count()
+        self._n_helping, self._changed = 0, threading.Condition()
         self.errors: list[BaseException] = []
 
     def take_part(self, thread: int) -> None:
-        """Do pieces until there are none left."""
-        while (piece := next(self._claims)) < self.n_pieces:
-            try:
-                if not self.errors:
-                    self.work(thread, piece)
-            except BaseException as error:  # raised by the caller of `share`
-                self.errors.append(error)
-            if next(self._done) == self.n_pieces:
-                self._finished.set()
+        """Do pieces until there are none left, or one has failed."""
+        while (piece := next(self._claims)) < self.n_pieces and not self.errors:
+            self.work(thread, piece)
+
+    def help(self, thread: int) -> None:
+        """Take part in another thread than the caller's, who gets the error if there is one."""
+        with self._changed:
+            self._n_helping += 1
+        try:
+            self.take_part(thread)
+        except BaseException as error:
+            self.errors.append(error)
+        with self._changed:
+            self._n_helping -= 1
+            self._changed.notify()
 
     def wait(self) -> None:
-        """Wait for the pieces that others are at."""
-        self._finished.wait()
+        """Wait for the helpers that are at a piece. One that comes later finds nothing to do."""
+        with self._changed:
+            while self._n_helping:
+                self._changed.wait()
 
 
 class Pool:
@@ -80,7 +88,10 @@ class Pool:
         self._start(n_helpers)
         for helper in range(n_helpers):
             self._jobs.put((job, helper + 1))
-        job.take_part(0)
+        try:
+            job.take_part(0)
+        except BaseException as error:  # an interrupt too: nobody may go on writing behind it
+            job.errors.append(error)
         job.wait()
         if job.errors:
             raise job.errors[0]
@@ -94,7 +105,7 @@ class Pool:
     def _serve(self) -> None:
         while True:
             job, thread = self._jobs.get()
-            job.take_part(thread)
+            job.help(thread)
 
 
 _pool = Pool()

@@ -66,6 +66,24 @@ def test_an_error_comes_back_and_the_pool_goes_on(n_threads):
     assert sorted(done) == list(range(6))
 
 
+def test_an_interrupt_waits_for_what_others_are_at_and_leaves_the_rest():
+    gate, done = threading.Event(), []
+
+    def work(thread, piece):
+        if thread == 0:
+            gate.wait(10)
+            raise KeyboardInterrupt
+        gate.set()
+        done.append(piece)
+
+    with pytest.raises(KeyboardInterrupt):
+        Pool().share(work, 10**6, 2)
+    assert 0 < len(done) < 10**6
+    finished = len(done)
+    share(lambda thread, piece: None, 4, 2)
+    assert len(done) == finished
+
+
 @pytest.mark.parametrize("is_busy", [False, True])
 def test_work_is_shared_where_that_is_faster_and_tried_again_now_and_then(is_busy):
     pace, took = Pace(), {True: 1.5 if is_busy else 0.6, False: 1.0}
