@@ -7,7 +7,7 @@ A batch is worked on in slices of `SLICE_ROWS` rows. What a slice leaves on its 
     below:  x [T][R][I]
 
 The gates stand as four exponentials (see `gates.cell`) and become, on the way back, the gradients
-at the pre-activations. Besides there is some scratch: `D_ABOVE_AT` and the other places below.
+at the pre-activations. Besides there is some scratch, for which see the job's slots.
 """
 
 from __future__ import annotations
@@ -94,10 +94,10 @@ CHUNK_STEPS = 16
     #: What the head reads, [R][H padded]; logits and their gradients [R][C padded]
     MASKED_AT,
     OUT_AT,
-    #: A vector of zeros; a one
+    #: Zeros; a one
     ZEROS_AT,
     ONE_AT,
-    #: What the tape's inputs, and the tape as a whole, take
+    #: Where on the tape its inputs begin.
     INPUTS_AT,
     N_SLOTS,
 ) = range(26)
