@@ -188,9 +188,9 @@ def head(plan: Any, h: Any, h_row: int, n_rows: int, scratch: Any, logits: Any) 
             w = offset(arena, column(plan, last, at.W_AT) + c * n_units)
             bias, x = offset(arena, column(plan, last, at.B_AT) + c), offset(h, r * h_row)
             if given == 1:
-                head_row_sums(w, 0, bias, 0, x, h_row, n_units, arena, 0, 0, scratch, v, given)
+                head_row_sums(w, 0, bias, 0, x, h_row, n_units, 0, 0, 0, scratch, v, given)
             else:
-                head_sums(w, 0, bias, 0, x, h_row, n_units, arena, 0, 0, scratch, v, given)
+                head_sums(w, 0, bias, 0, x, h_row, n_units, 0, 0, 0, scratch, v, given)
             for row in range(given):
                 to = (r + row) * n_classes + c
                 # A whole vector may reach into the next row, which is written after this one.

@@ -74,7 +74,7 @@ def _panel(
     for r in range(0, n_rows, TILE_ROWS):
         given = min(TILE_ROWS, n_rows - r)
         tile_sums(
-            w, 0, bias, 0, offset(x, r * x_row), x_row, n_in, zeros, 0, 0, z, 4 * v, given
+            w, 0, bias, 0, offset(x, r * x_row), x_row, n_in, 0, 0, 0, z, 4 * v, given
         )  # fmt: skip
         tile_sums(
             w_hidden, 0, zeros, 0, offset(h, r * n_padded), n_padded, n_units,
@@ -239,12 +239,12 @@ def _input_sums(plan: Any, n: int, x: Any, x_row: int, n_steps: int, out: Any) -
             if plan[at.IS_PAIRS]:
                 tile_sums(
                     offset(words_at(plan[at.WEIGHTS]), w_at), 0, b, 0, rows, x_row, n_in,
-                    zeros, 0, 0, to, 4 * n_padded, given,
+                    0, 0, 0, to, 4 * n_padded, given,
                 )  # fmt: skip
             else:
                 tile_sums(
                     offset(pointer_like(x, plan[at.WEIGHTS]), w_at), 0, b, 0, rows, x_row, n_in,
-                    zeros, 0, 0, to, 4 * n_padded, given,
+                    0, 0, 0, to, 4 * n_padded, given,
                 )  # fmt: skip
 
 

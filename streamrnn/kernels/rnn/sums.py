@@ -163,7 +163,8 @@ def _make(n_rows: int, n_blocks: int, n_vectors: int) -> Callable[..., Any]:
         n: Any, plus: Any, plus_row: Any, plus_block: Any, out: Any, out_row: Any, given: Any,
     ) -> Any:  # fmt: skip
         element, word = x.dtype, types.int64
-        if element not in VECTORS or not (start == x == plus == out):
+        alone = isinstance(plus, types.Integer)
+        if element not in VECTORS or not (start == x == out and (alone or plus == x)):
             return None
         pairs = w.dtype == types.uint32
 
@@ -187,7 +188,7 @@ def _make(n_rows: int, n_blocks: int, n_vectors: int) -> Callable[..., Any]:
             out_block = _WORD(n_vectors * emit.kind.lanes)
             added = [
                 v
-                for row in rows(plus, plus_row)
+                for row in ([] if alone else rows(plus, plus_row))
                 for place in blocks(row, plus_block)
                 for v in emit.load(place)
             ]
@@ -197,11 +198,14 @@ def _make(n_rows: int, n_blocks: int, n_vectors: int) -> Callable[..., Any]:
                 for block in blocks(row, out_block)
                 for place in emit.places(block)
             ]
-            for total, more, place in zip(totals, added, to, strict=True):
-                write(builder, builder.fadd(more, total), place, emit.kind)
+            if not alone:
+                totals = [builder.fadd(a, b) for a, b in zip(added, totals, strict=True)]
+            for total, place in zip(totals, to, strict=True):
+                write(builder, total, place, emit.kind)
             return context.get_dummy_value()
 
-        arguments = (w, word, start, word, x, word, word, plus, word, word, out, word, word)
+        more = word if alone else plus
+        arguments = (w, word, start, word, x, word, word, more, word, word, out, word, word)
         return types.void(*arguments), codegen
 
     return intrinsic(sums)
@@ -209,7 +213,8 @@ def _make(n_rows: int, n_blocks: int, n_vectors: int) -> Callable[..., Any]:
 
 #: Arguments: w, w_block, start, start_block, x, x_row, n, plus, plus_row, plus_block, out, out_row,
 #: and how many blocks are given (`row_sums`, which ignores the rows' strides) or rows (the others,
-#: which ignore the blocks'). Strides count elements.
+#: which ignore the blocks'). Strides count elements. Where `plus` is a number instead of a pointer,
+#: nothing is added.
 row_sums = _make(1, ROW_BLOCKS, 4)
 tile_sums = _make(TILE_ROWS, 1, 4)
 head_sums = _make(HEAD_ROWS, 1, 1)
