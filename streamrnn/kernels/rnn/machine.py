@@ -6,6 +6,7 @@ Imports neither Numba nor a compiler unless another processor is asked for (see 
 from __future__ import annotations
 
 import os
+import platform
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -43,8 +44,8 @@ def _assembly_of_probe() -> str:
 
 #: Bytes in one vector.
 VECTOR_BYTES = _vector_bytes()
-#: Vectors that the processor can hold in registers (of the wide ones; ARM has 32 narrow ones).
-N_REGISTERS = 32 if VECTOR_BYTES == 64 else 16
+#: Vectors that the processor can hold in registers: x86 has 32 of the widest kind, else 16; ARM 32.
+N_REGISTERS = 32 if VECTOR_BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 16
 #: Rows (or blocks of units) whose sums are held in registers together: their four gates each, four
 #: vectors of weights, and one of inputs must fit.
 TILE_ROWS = 4 if N_REGISTERS == 32 else 2
