@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ from benchmarks.shapes import Kind, Task, chosen
 #: Losses of two trainers after the same updates agree to this, relatively.
 LOSS_TOLERANCE = 2e-4
 BEST = "the best peer"
+#: Load average above which figures are noisy, and their intervals wide.
+BUSY = 0.7
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ def parser(program: str, doc: str) -> argparse.ArgumentParser:
     made.add_argument("--peers", action="store_true", help="beside other libraries")
     made.add_argument("--threads", type=int, choices=(1, 2), default=1)
     made.add_argument("--quick", action="store_true", help="a check, not a figure: exit 0")
+    made.set_defaults(load_before=round(os.getloadavg()[0], 2))
     made.add_argument("--shape", action="append", default=[], help="only this one; repeatable")
     return made
 
@@ -279,6 +283,9 @@ def conclude(
     notes: Sequence[str],
 ) -> int:
     """Finish, and return the exit code; a quick run is no figure, and so misses nothing."""
+    settings = {"load_before": options.load_before, **settings}
+    if options.load_before > BUSY:
+        notes = [f"the machine was busy: load {options.load_before} before the run", *notes]
     code = finish(full_name(name, options), rows, met, settings, notes)
     return 0 if options.quick else code
 

