@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,9 @@ def test_every_way_gives_the_bits_of_a_sequence(name, dtype, precision, shape):
 @given(shape=wide_shapes)
 @settings(max_examples=12)
 def test_a_sequence_equals_the_oracle(name, dtype, shape):
+    # Few steps: random networks this wide are chaotic, and soon make any rounding a large one. Long
+    # runs have the bits of single steps, as shown above.
+    shape = replace(shape, n_steps=min(shape.n_steps, 3))
     run, oracle = Run(name, dtype, shape), Run("numpy", dtype, shape)
     got, expected = run.start.copy(), run.start.copy()
     assert_close(run.sequence(run.x, got), oracle.sequence(run.x, expected))
