@@ -21,12 +21,10 @@ from pathlib import Path
 from typing import IO
 
 from streamrnn.core.errors import BackendUnavailable
-from streamrnn.kernels.native import Part
+from streamrnn.kernels.native import Part, processor
 
 _LOG = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]
-#: Variables of Numba that a compiler process heeds: see `native.processor`.
-_TARGET = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 #: Where the end of a traceback says what was raised.
 _RAISED = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
 _MAX_CHARACTERS = 300
@@ -108,8 +106,10 @@ def _work(todo: _ToDo, worker: int) -> Iterator[tuple[Part, bytes]]:
 def _environment() -> dict[str, str]:
     """Return the variables of a compiler process; Numba's own could make it make something else."""
     path = [str(_ROOT), *filter(os.path.isabs, sys.path)]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_") or k in _TARGET}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path)}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    name, features = processor()  # a name alone would get the features of this machine
+    target = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    return {**kept, **target, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _ask(part: Part, to_compiler: IO[bytes], from_compiler: IO[bytes]) -> bytes:

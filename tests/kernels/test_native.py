@@ -204,3 +204,12 @@ def test_arrays_whose_address_means_nothing_are_refused():
     for unit, kind in ((TINY, None), (Unit("x", "x", {}), np.float32)):
         with pytest.raises(ValueError, match=f"unit {unit.name} is"):
             native.part_of(unit, kind)
+
+
+def test_a_processor_by_name_gets_its_own_features_only(monkeypatch):
+    """Numba alone would add what this machine has, and the code would not run elsewhere."""
+    monkeypatch.setenv("NUMBA_CPU_NAME", "nehalem")
+    monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
+    environment = build._environment()
+    assert environment["NUMBA_CPU_NAME"] == "nehalem"
+    assert environment["NUMBA_CPU_FEATURES"] == ""
