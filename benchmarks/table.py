@@ -43,7 +43,7 @@ def newest(name: str, folder: Path = RESULTS) -> Document | None:
     if not paths:
         return None
     document: Document = json.loads(max(paths).read_text(encoding="utf-8"))
-    return document
+    return document if all("job" in row for row in document["rows"]) else None  # an older form
 
 
 def lines_of(document: Document) -> list[Sequence[str]]:
@@ -51,11 +51,14 @@ def lines_of(document: Document) -> list[Sequence[str]]:
     jobs: dict[str, list[Document]] = {}
     for row in document["rows"]:
         jobs.setdefault(row["job"], []).append(row)
-    n_threads = document["settings"].get("n_threads", 1)
-    where = f", {n_threads} threads" if n_threads > 1 else ""
     if document["benchmark"] == "startup":
         return _starts(document["rows"])
-    return [_line(job, rows, where) for job, rows in jobs.items()]
+    return [_line(job, rows, _threads(document)) for job, rows in jobs.items()]
+
+
+def _threads(document: Document) -> str:
+    n_threads = document["settings"].get("n_threads", 1)
+    return f", {n_threads} threads" if n_threads > 1 else ""
 
 
 def _line(job: str, rows: Sequence[Document], where: str) -> Sequence[str]:
@@ -114,9 +117,11 @@ def render(documents: Iterable[Document]) -> str:
     for document in documents:
         lines += [f"| {' | '.join(line)} |" for line in lines_of(document)]
     missed = [
-        words for document in documents for words, reached in document["targets"].items()
+        words + _threads(document)
+        for document in documents
+        for words, reached in document["targets"].items()
         if not reached
-    ]  # fmt: skip
+    ]
     lines += ["", "Targets missed:" if missed else "All targets were reached."]
     lines += [f"- {words}" for words in missed]
     lines += ["", _machine(documents)]
