@@ -72,8 +72,11 @@ class Task:
 
     @property
     def flops(self) -> float:
-        """Multiplications and additions of matrix products in one unit, without the head."""
-        total = 0.0
+        """Multiplications and additions of matrix products in one unit.
+
+        The head counts where it works at every frame; an update needs it at the last step only.
+        """
+        total = 0.0 if self.kind == "train" else 2.0 * N_CLASSES * self.n_hidden
         for n, (inputs, hidden) in enumerate(self.widths):
             products = inputs + hidden  # forwards
             if self.kind == "train":  # and back: weights, hidden vector, input (not of layer 1)

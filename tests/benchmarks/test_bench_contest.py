@@ -74,7 +74,7 @@ def test_a_shape_that_does_not_exist_is_said():
 
 
 def test_work_is_counted_as_matrix_products():
-    assert Task("step", 6, 64).flops == 2 * 4 * 64 * 70
+    assert Task("streams", 6, 64).flops == 2 * (4 * 64 * 70 + 6 * 64)
     forward, back = 9 + 128, 9 + 128 + 128
     assert TRAINING[1].flops == 64 * 128 * 2 * 4 * 128 * (forward + back)
 
