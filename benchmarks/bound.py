@@ -6,8 +6,8 @@ A bound is a time below which a job cannot be done in float32 by the known ways:
   from their start with one multiply-add a vector, plus the cell's update;
 - ``chunk``: as ``step``; or, where it is less, the input's products at the full rate of
   multiply-adds and only the recurrent weights read a frame;
-- ``streams``, ``sequence``: the products, the head's too, at the full rate of multiply-adds, plus the
-  cell's update;
+- ``streams``, ``sequence``: the products, the head's too, at the full rate of multiply-adds, plus
+  the cell's update;
 - ``train``: the products of forward and backward at the full rate; no cell.
 
 The numbers of the machine (rates, bandwidths) that led to it are in `facts`.
