@@ -44,12 +44,14 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-class _Fast:
-    """Keeps alive what a built-in method points to."""
+@cache
+def _definition(name: str, code: int) -> _MethodDef:
+    """Return a method's definition, kept for good.
 
-    def __init__(self, definition: _MethodDef, fallback: Callable[[Any], Any]) -> None:
-        self.definition = definition
-        self.fallback = fallback
+    CPython reads it once more when a method ends. In a reference cycle that the garbage collector
+    breaks, this is after the method's context has lost what it kept.
+    """
+    return _MethodDef(name.encode(), code, _METH_O, None)
 
 
 def context(n_slots: int) -> I64:
@@ -89,21 +91,21 @@ def method(
     """
     if not _layout_is_known():
         return fallback
-    definition = _MethodDef(name.encode(), code, _METH_O, None)
     # NumPy has one object for each plain dtype, to which almost every array points.
     slots[DTYPE] = id(np.dtype(dtype)) if dtype is not None else 0
     slots[N_ELEMENTS] = n_elements
     slots[FALLBACK] = id(fallback)
     owner = slots.view(_Context)
-    owner.keeps = _Fast(definition, fallback)
-    made: Callable[[Any], Any] = _new()(ctypes.addressof(definition), owner, None)
+    owner.fallback = fallback
+    definition_at = ctypes.addressof(_definition(name, code))
+    made: Callable[[Any], Any] = _new()(definition_at, owner, None)
     return made
 
 
 class _Context(np.ndarray[tuple[int], np.dtype[np.int64]]):
     """An array that keeps something alive."""
 
-    keeps: _Fast
+    fallback: Callable[[Any], Any]
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -117,6 +118,27 @@ def test_a_method_keeps_alive_what_it_points_to():
     assert add(None) == "odd"
     assert total == 3.0
     assert len(junk) == 199
+
+
+def test_what_the_interpreter_reads_of_a_method_outlives_it_in_a_cycle(monkeypatch):
+    # CPython reads the definition once more when a method ends; where the garbage collector breaks
+    # a cycle, the context has lost what it kept by then.
+    ended = []
+
+    class Watched(pycall._MethodDef):
+        def __init__(self, *fields):
+            super().__init__(*fields)
+            weakref.finalize(self, ended.append, "definition")
+
+    monkeypatch.setattr(pycall, "_MethodDef", Watched)
+    code = native.load(UNIT).address("add_method")
+    made = pycall.method("in_a_cycle", code, pycall.context(1), str)
+    weakref.finalize(made, ended.append, "method")
+    cycle = [made]
+    cycle.append(cycle)
+    del made, cycle
+    gc.collect()
+    assert ended[:1] == ["method"]
 
 
 def test_an_unknown_layout_leaves_everything_to_the_fallback(monkeypatch):
