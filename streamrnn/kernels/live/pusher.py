@@ -81,8 +81,18 @@ class Pusher:
     ) -> None:
         if features.n_outputs != row.n_inputs:
             raise ValueError(f"{features.n_outputs} features for {row.n_inputs} network inputs")
-        lib = native.load(PUSH)
         n_classes = row.n_classes
+        if len(smoother.value) != n_classes:
+            raise ValueError(
+                f"{len(smoother.value)} smoothed classes for the network's {n_classes}"
+            )
+        if features.n_inputs != len(columns):
+            raise ValueError(
+                f"features of {features.n_inputs} columns, but {len(columns)} are named"
+            )
+        if factors is not None and factors.shape != (n_columns, 2):
+            raise ValueError(f"factors are {factors.shape}, expected {(n_columns, 2)}")
+        lib = native.load(PUSH)
         scales = np.ones((n_columns, 2), np.float32) if factors is None else factors
         self._row, self._features, self._smoother = row, features, smoother
         self._columns = np.array(columns, np.int64)
@@ -157,17 +167,22 @@ class Pusher:
         self._smoother.reset()
 
     def _convert(self, x: Any) -> int:
-        """Take a frame that the kernel did not: copy it, or say what is wrong."""
+        """Take a frame that the kernel did not, or say what is wrong."""
         a = np.asarray(x)
         if a.dtype != np.float32 or a.size != len(self._frame):
             raise ValueError(
                 f"a frame is {a.dtype} of {a.size} samples, expected float32 of {len(self._frame)}"
             )
-        return int(self.push_frame(np.array(a, np.float32, order="C", copy=True)))
+        picked = a.reshape(-1)[self._columns]
+        if not (np.abs(picked) < LARGEST_SAMPLE).all():
+            return -1
+        _, smoothed = self.push_rows(picked[None])
+        return int(smoothed.argmax())
 
     def _to_bytes(self, raw: Any) -> int:
-        """Take samples that the kernel did not: copy them, or say what is wrong."""
+        """Take samples that the kernel did not, or say what is wrong."""
         data = bytes(memoryview(raw))
         if len(data) != 2 * len(self._frame):
             raise ValueError(f"a frame is {len(data)} bytes, expected {2 * len(self._frame)}")
-        return int(self.push_samples(data))
+        samples = np.frombuffer(data, "<i2").astype(np.float32)
+        return self._convert(samples * self._scale + self._offset)
