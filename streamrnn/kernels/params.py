@@ -82,6 +82,28 @@ class Params:
         yield self.w_out
         yield self.b_out
 
+    def check(self) -> None:
+        """Check that the arrays fit together.
+
+        Raises
+        ------
+        ValueError
+            No layer, a size of 0, or an array of another shape or dtype than the others ask for.
+        """
+        if not self.layers:
+            raise ValueError("a network has no layers")
+        expected, n_in = [], self.n_inputs
+        for n_units in self.hidden_sizes:
+            expected += [(4 * n_units, n_in), (4 * n_units, n_units), (4 * n_units,)]
+            n_in = n_units
+        expected += [(self.n_classes, n_in), (self.n_classes,)]
+        for array, shape in zip(self.arrays(), expected, strict=True):
+            if array.dtype != self.dtype or array.shape != shape or not array.size:
+                raise ValueError(
+                    f"weights are {array.dtype} {array.shape}, expected {self.dtype} {shape}"
+                    " without a size of 0"
+                )
+
     def with_arrays(self, arrays: list[Floats]) -> Params:
         """Return parameters of the same form made of `arrays`, in the order of `arrays()`."""
         layers = tuple(LayerParams(*arrays[3 * n : 3 * n + 3]) for n in range(len(self.layers)))
@@ -135,6 +157,11 @@ class State:
     def __post_init__(self) -> None:
         """Move the arrays into the arena."""
         given = [a for pair in zip(self.h, self.c, strict=True) for a in pair]
+        for h, c in zip(self.h, self.c, strict=True):
+            if h.ndim != 2 or c.shape != h.shape or len(h) != len(self.h[0]):
+                raise ValueError(
+                    f"h is {h.shape} and c {c.shape}, expected one shape with {len(self.h[0])} rows"
+                )
         dtype = given[0].dtype
         shapes = [(a.shape[0], padded(a.shape[1], dtype)) for a in given]
         arena = aligned(sum(rows * width for rows, width in shapes), dtype)

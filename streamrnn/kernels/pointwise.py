@@ -58,6 +58,10 @@ class FeatureKernel:
         self, offset: F64, scale: F64, triads: I64, *, asinh: bool, differences: bool
     ) -> None:
         n = len(offset)
+        if len(scale) != n:
+            raise ValueError(f"{n} offsets, but {len(scale)} scales")
+        if triads.shape != (len(triads), 3) or not ((triads >= 0) & (triads < n)).all():
+            raise ValueError(f"triads are {triads.tolist()}, expected three of {n} columns each")
         self.n_inputs = n
         self.n_outputs = n + len(triads) + (n if differences else 0)
         self._offset = np.array(offset, np.float64)

@@ -174,6 +174,7 @@ class CpuBackend:
             raise ValueError(f"weights are {params.dtype}, expected float32 or float64")
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+        params.check()
         copy = params.with_arrays([np.array(a, order="C") for a in params.arrays()])
         return Network(copy, precision)
 

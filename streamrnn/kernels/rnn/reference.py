@@ -101,6 +101,7 @@ class NumpyBackend:
         """Return a handle on a copy of the weights."""
         if precision not in ("exact", "bf16"):
             raise ValueError(f"precision is {precision!r}, expected one of exact, bf16")
+        params.check()
         copy = params.copy()
         if precision == "exact":
             return _Network(copy, copy)

@@ -77,6 +77,7 @@ class Tape:
     mask: Floats | None
     n_steps: int
     n_rows: int
+    plan: I64
 
 
 class Trainer:
@@ -131,7 +132,7 @@ class Trainer:
         if logits.size:
             lane = _Lane(slices, job.tape_size, job.scratch(self.dtype))
             self._run(job, at.FORWARD, (0, n_slices), lane, 0)
-        return logits, Tape(slices, ends, mask, n_steps, n_rows)
+        return logits, Tape(slices, ends, mask, n_steps, n_rows, self.plan)
 
     def backward(self, tape: Tape, d_logits: Floats, d_state: State) -> tuple[Grads, Floats]:
         """Go back over a tape; return the gradients at the weights and at the inputs.
@@ -141,7 +142,14 @@ class Trainer:
         tape : Tape
         d_logits, d_state
             As in `Backend.backward`, checked; `d_state` is overwritten.
+
+        Raises
+        ------
+        ValueError
+            A network of other sizes, or of another dtype, left the tape.
         """
+        if tape.slices.dtype != self.dtype or not np.array_equal(tape.plan, self.plan):
+            raise ValueError("it is another network's tape")
         d_x = np.zeros((tape.n_steps, tape.n_rows, self.params.n_inputs), self.dtype)
         self.plain[:] = 0
         if d_x.size:
