@@ -28,11 +28,13 @@ from streamrnn.kernels.rnn.tiles import (
     broad1_on,
     broad2_on,
     broad_on,
+    broad_rest,
     slim1_on,
     slim_add,
     slim_on,
     tall_add,
     tall_on,
+    tall_rest,
 )
 
 R = at.SLICE_ROWS
@@ -79,35 +81,34 @@ def write_rows(
 
 
 @apart
-def add_outer(
-    grads: Any, block_stride: Any, x: Any, x_row: Any, n_x: Any, d_z: Any, n_padded: Any, n: Any
-) -> None:
+def add_outer(grads: Any, x: Any, x_row: Any, n_x: Any, d_z: Any, d_row: Any, n: Any) -> None:
     """Add ``x^T d_z``, summed over n rows in ascending order, to gradients that lie like weights.
 
-    With ``x_row = 0`` all rows of x are one.
+    Done are the four vectors of a block, and of x whole tiles.
     """
     v = lanes(grads)
-    d_row = 4 * n_padded
-    for block in range(n_padded // v):
-        to, d = offset(grads, block * block_stride), offset(d_z, block * 4 * v)
-        tall = n_x - n_x % TALL_ROWS
-        for k in range(0, tall, TALL_ROWS):
-            here = offset(to, k * 4 * v)
+    for k in range(0, n_x - n_x % TALL_ROWS, TALL_ROWS):
+        for half in range(0, 4 * v, 2 * v):
+            here, d = offset(grads, k * 4 * v + half), offset(d_z, half)
             tall_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d, d_row, n)
-            here = offset(here, 2 * v)
-            tall_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, offset(d, 2 * v), d_row, n)
-        k = tall
-        if BROAD_ROWS > 2 and n_x - k >= BROAD_ROWS:
-            here = offset(to, k * 4 * v)
-            broad_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d, d_row, n)
-            k += BROAD_ROWS
-        if n_x - k >= 2:
-            here = offset(to, k * 4 * v)
-            broad2_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d, d_row, n)
-            k += 2
-        if n_x > k:
-            here = offset(to, k * 4 * v)
-            broad1_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d, d_row, n)
+
+
+@apart
+def add_outer_rest(grads: Any, x: Any, x_row: Any, n_x: Any, d_z: Any, d_row: Any, n: Any) -> None:
+    """Add what `add_outer` leaves over of x."""
+    v = lanes(grads)
+    k = n_x - n_x % TALL_ROWS
+    if BROAD_ROWS > 2 and n_x - k >= BROAD_ROWS:
+        here = offset(grads, k * 4 * v)
+        broad_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d_z, d_row, n)
+        k += BROAD_ROWS
+    if n_x - k >= 2:
+        here = offset(grads, k * 4 * v)
+        broad2_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d_z, d_row, n)
+        k += 2
+    if n_x > k:
+        here = offset(grads, k * 4 * v)
+        broad1_on(here, 4 * v, here, 4 * v, offset(x, k), 1, x_row, d_z, d_row, n)
 
 
 @apart
@@ -122,7 +123,7 @@ def cells_backward(
     n_padded = layer[at.N_PADDED]
     for r in range(R):
         row = t * R + r
-        gates = offset(tape, layer[at.GATES_AT] + row * 4 * n_padded)
+        gates = offset(tape, layer[at.GATES_AT] + row * layer[at.GATES_ROW])
         c = offset(tape, layer[at.C_AT] + row * n_padded)
         h = offset(tape, layer[at.H_AT] + (row + R) * n_padded)
         live = t < limits[r]
@@ -146,17 +147,37 @@ def cells_backward(
 
 @apart
 def weights_backward(layer: Any, tape: Any, one: Any, grads: Any, t: int, n_steps: int) -> None:
-    """Add the steps from t on to a layer's weight gradients."""
+    """Add the steps from t on to a layer's weight gradients.
+
+    Block by block, whose gradients at the gates stay in the cache meanwhile.
+    """
     v = lanes(tape)
     n_in, n_units, n_padded = layer[at.N_IN], layer[at.N_UNITS], layer[at.N_PADDED]
-    n, stride = n_steps * R, (n_in + n_units) * 4 * v
-    d_z = offset(tape, layer[at.GATES_AT] + t * R * 4 * n_padded)
-    x = offset(tape, layer[at.X_AT] + t * R * layer[at.X_ROW])
+    n, x_row, d_row = n_steps * R, layer[at.X_ROW], layer[at.GATES_ROW]
+    x = offset(tape, layer[at.X_AT] + t * R * x_row)
     h = offset(tape, layer[at.H_AT] + t * R * n_padded)
-    to = offset(grads, layer[at.WEIGHTS_AT])
-    add_outer(to, stride, x, layer[at.X_ROW], n_in, d_z, n_padded, n)
-    add_outer(offset(to, n_in * 4 * v), stride, h, n_padded, n_units, d_z, n_padded, n)
-    add_outer(offset(grads, layer[at.BIAS_AT]), 4 * v, one, 0, 1, d_z, n_padded, n)
+    rest = n_in % TALL_ROWS
+    for block in range(n_padded // v):
+        d_z = offset(tape, layer[at.GATES_AT] + t * R * d_row + block * 4 * v)
+        to = offset(grads, layer[at.WEIGHTS_AT] + block * (n_in + n_units) * 4 * v)
+        to_h = offset(to, n_in * 4 * v)
+        bias = offset(grads, layer[at.BIAS_AT] + block * 4 * v)
+        if rest >= BROAD_ROWS:
+            for half in range(0, 4 * v, 2 * v):
+                tall_rest(
+                    offset(to_h, half - rest * 4 * v), 4 * v, offset(bias, half),
+                    offset(x, n_in - rest), x_row, offset(d_z, half), d_row, n, rest,
+                )  # fmt: skip
+        elif rest > 0:
+            broad_rest(
+                offset(to_h, -rest * 4 * v), 4 * v, bias, offset(x, n_in - rest), x_row, d_z,
+                d_row, n, rest,
+            )  # fmt: skip
+        else:
+            broad1_on(bias, 4 * v, bias, 4 * v, one, 0, 0, d_z, d_row, n)
+        add_outer(to, x, x_row, n_in, d_z, d_row, n)
+        add_outer(to_h, h, n_padded, n_units, d_z, d_row, n)
+        add_outer_rest(to_h, h, n_padded, n_units, d_z, d_row, n)
 
 
 @kernel
@@ -187,14 +208,14 @@ def layer_backward(
         if n == job[at.N_LAYERS] - 1:
             loss += head_backward(job, tape, work, above, grads, limits, row0, n_given, t, spec)
         cells_backward(layer, tape, above, above_row, d_h, d_c, limits, t)
-        d_z = offset(tape, layer[at.GATES_AT] + t * R * 4 * n_padded)
+        d_z = offset(tape, layer[at.GATES_AT] + t * R * layer[at.GATES_ROW])
         w = offset(turned, layer[at.TURNED_AT])
-        add_rows(d_h, n_padded, d_z, 4 * n_padded, 4 * n_padded, w, n_padded)
+        add_rows(d_h, n_padded, d_z, layer[at.GATES_ROW], 4 * n_padded, w, n_padded)
         if below > 0:
             w = offset(turned, layer[at.TURNED_INPUTS_AT])
             write_rows(
-                above, above_row, offset(work, job[at.ZEROS_AT]), d_z, 4 * n_padded, 4 * n_padded,
-                w, below, 0,
+                above, above_row, offset(work, job[at.ZEROS_AT]), d_z, layer[at.GATES_ROW],
+                4 * n_padded, w, below, 0,
             )  # fmt: skip
         if t % at.CHUNK_STEPS == 0:
             weights_backward(layer, tape, offset(work, job[at.ONE_AT]), grads, t, done - t)

@@ -3,11 +3,14 @@
 A batch is worked on in slices of `SLICE_ROWS` rows. What a slice leaves on its way forwards is its
 *tape*, of T steps and R rows::
 
-    layer:  h [T + 1][R][H padded], the start state first;  c, the same;  gates [T][R][4 H padded]
+    layer:  h [T + 1][R][H padded], the start state first;  c, the same;
+            gates [T][R][4 H padded + V]
     below:  x [T][R][I]
 
 The gates stand as four exponentials (see `gates.cell`) and become, on the way back, the gradients
-at the pre-activations. Besides there is some scratch, for which see the job's slots.
+at the pre-activations. A row has one vector more than it needs: rows that are a power of two apart
+would have but a few places of the cache. Besides there is some scratch, for which see the job's
+slots.
 """
 
 from __future__ import annotations
@@ -40,10 +43,12 @@ CHUNK_STEPS = 16
     BIAS_AT,
     TURNED_AT,
     TURNED_INPUTS_AT,
-    #: where on the tape its h, c, gates and inputs stand, and the way from row to row of inputs;
+    #: where on the tape its h, c, gates and inputs stand, and the ways from row to row of the
+    #: last two;
     H_AT,
     C_AT,
     GATES_AT,
+    GATES_ROW,
     X_AT,
     X_ROW,
     #: addresses of a batch's h and c, and the way from row to row;
@@ -57,7 +62,7 @@ CHUNK_STEPS = 16
     D_STATE_C,
     D_STATE_C_ROW,
     N_COLUMNS,
-) = range(21)
+) = range(22)
 
 #: The job's slots: sizes, addresses (0: there is none), and places in the scratch.
 (
@@ -138,7 +143,8 @@ class Job:
             layer[H_AT] = top
             layer[C_AT] = top + (n_steps + 1) * SLICE_ROWS * n_padded
             layer[GATES_AT] = layer[C_AT] + (n_steps + 1) * SLICE_ROWS * n_padded
-            top = int(layer[GATES_AT]) + n_steps * SLICE_ROWS * 4 * n_padded
+            layer[GATES_ROW] = 4 * n_padded + v
+            top = int(layer[GATES_AT] + n_steps * SLICE_ROWS * layer[GATES_ROW])
         self.layers[0, [X_AT, X_ROW]] = top, inputs_row
         for below, layer in zip(self.layers, self.layers[1:last], strict=False):
             layer[X_ROW] = below[N_PADDED]

@@ -12,7 +12,7 @@ from streamrnn.kernels.jit import apart, kernel
 from streamrnn.kernels.rnn import job as at
 from streamrnn.kernels.rnn.gates import cell_of_exponentials, exponentials
 from streamrnn.kernels.rnn.simd import lanes, load, offset, pointer_like, store
-from streamrnn.kernels.rnn.tiles import BROAD_ROWS, TALL_ROWS, broad_add, broad_on, slim_on
+from streamrnn.kernels.rnn.tiles import TALL_ROWS, slim_on, tall_add, tall_on
 
 R = at.SLICE_ROWS
 
@@ -98,7 +98,7 @@ def forward_layer(layer: Any, arena: Any, tape: Any, n_steps: int) -> None:
     """Run a layer over all steps of a slice."""
     v = lanes(tape)
     n_in, n_units, n_padded = layer[at.N_IN], layer[at.N_UNITS], layer[at.N_PADDED]
-    n_gates, x_row = 4 * n_padded, layer[at.X_ROW]
+    n_gates, x_row = layer[at.GATES_ROW], layer[at.X_ROW]
     for t in range(n_steps):
         x = offset(tape, layer[at.X_AT] + t * R * x_row)
         h = offset(tape, layer[at.H_AT] + t * R * n_padded)
@@ -109,13 +109,17 @@ def forward_layer(layer: Any, arena: Any, tape: Any, n_steps: int) -> None:
             w_h = offset(w_x, n_in * 4 * v)
             bias = offset(arena, layer[at.BIAS_AT] + block * 4 * v)
             z = offset(gates, block * 4 * v)
-            for r in range(0, R, BROAD_ROWS):
-                to = offset(z, r * n_gates)
-                broad_on(to, n_gates, bias, 0, offset(x, r * x_row), x_row, 1, w_x, 4 * v, n_in)
-                broad_add(
-                    to, n_gates, to, n_gates, offset(h, r * n_padded), n_padded, 1, w_h, 4 * v,
-                    n_units,
-                )  # fmt: skip
+            for r in range(0, R, TALL_ROWS):
+                for half in range(0, 4 * v, 2 * v):
+                    to = offset(z, r * n_gates + half)
+                    tall_on(
+                        to, n_gates, offset(bias, half), 0, offset(x, r * x_row), x_row, 1,
+                        offset(w_x, half), 4 * v, n_in,
+                    )  # fmt: skip
+                    tall_add(
+                        to, n_gates, to, n_gates, offset(h, r * n_padded), n_padded, 1,
+                        offset(w_h, half), 4 * v, n_units,
+                    )  # fmt: skip
             _cells(z, n_gates, offset(h, block * v), offset(c, block * v), n_padded)
 
 
