@@ -76,8 +76,9 @@ class Backend(Protocol):
         precision : {"exact", "bf16"}
             ``bf16`` rounds the layers' weights to bfloat16, for inference only: each is off by up
             to 2**-8 of itself, which moves hidden values and logits by some thousandths. Half the
-            memory is read. Sums and states stay in the dtype of `params`. The two agree to the
-            laws above, each with itself.
+            memory is read. Sums and states stay in the dtype of `params`. What gives the same
+            bits in one precision does so in the other; backends may round an odd one of a pair of
+            weights up or down.
 
         Raises
         ------

@@ -109,11 +109,15 @@ def array_data(slots: int, argument: int) -> int:
         or half_word(argument, pycall.FLAGS_AT) & pycall.GOOD_FLAGS != pycall.GOOD_FLAGS
     ):
         return 0
-    n = 1
+    n, n_columns = 1, 1
     shape = word(argument, pycall.SHAPE_AT)
     for axis in range(half_word(argument, pycall.NDIM_AT)):
-        n *= word(shape, 8 * axis)
-    if n != word(slots, 8 * pycall.N_ELEMENTS):
+        n_columns = word(shape, 8 * axis)
+        n *= n_columns
+    is_fit = n == word(slots, 8 * pycall.N_ELEMENTS) and n_columns == word(
+        slots, 8 * pycall.N_COLUMNS
+    )
+    if not is_fit:
         return 0
     return int(word(argument, pycall.DATA_AT))
 

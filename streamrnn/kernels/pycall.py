@@ -6,7 +6,7 @@ know of the interpreter (the head, below), then whatever the kernel needs. A cal
 where going through ctypes or through Numba's dispatcher costs 200 to 400.
 
 The kernel looks at its argument natively. An array is taken if it is exactly a NumPy array of the
-expected dtype, C-contiguous and aligned, with the expected number of elements; its fields are those
+expected dtype, C-contiguous and aligned, of the expected size and last axis; its fields are those
 of `PyArrayObject_fields` (NumPy's C API, stable since 1.7), `bytes` is read as CPython lays it out.
 Anything else goes to a Python function, the fallback, which converts the argument or raises.
 """
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from streamrnn.core.types import I64
 
 #: Slots of a context that every method has; the kernel's own begin at `N_HEAD`.
-NONE, FALLBACK, ARRAY_TYPE, DTYPE, N_ELEMENTS, BYTES_TYPE, N_HEAD = range(7)
+NONE, FALLBACK, ARRAY_TYPE, DTYPE, N_ELEMENTS, N_COLUMNS, BYTES_TYPE, N_HEAD = range(8)
 
 # Offsets into PyArrayObject_fields, and the flags C_CONTIGUOUS and ALIGNED.
 TYPE_AT, DATA_AT, NDIM_AT, SHAPE_AT, DTYPE_AT, FLAGS_AT = 8, 16, 24, 32, 56, 64
@@ -71,6 +71,7 @@ def method(
     *,
     dtype: npt.DTypeLike | None = None,
     n_elements: int = 0,
+    n_columns: int = 0,
 ) -> Callable[[Any], Any]:
     """Return a built-in method.
 
@@ -86,14 +87,14 @@ def method(
     fallback : callable
         Gets the argument when the kernel cannot take it; its result is the method's. It must not
         lead to a reference cycle that nobody breaks: the method keeps it alive.
-    dtype, n_elements : dtype and int
-        The arrays to take, if the kernel takes arrays.
+    dtype, n_elements, n_columns : dtype and int
+        The arrays to take, if the kernel takes arrays: so many elements, the last axis so long.
     """
     if not _layout_is_known():
         return fallback
     # NumPy has one object for each plain dtype, to which almost every array points.
     slots[DTYPE] = id(np.dtype(dtype)) if dtype is not None else 0
-    slots[N_ELEMENTS] = n_elements
+    slots[[N_ELEMENTS, N_COLUMNS]] = n_elements, n_columns
     slots[FALLBACK] = id(fallback)
     owner = slots.view(_Context)
     owner.fallback = fallback

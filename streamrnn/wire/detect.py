@@ -22,7 +22,7 @@ class Detector:
     Both decoders read along until one of them is sure: a packet with a right checksum is a wire
     stream, 3 neighbouring lines with the same number of numbers are text. Each keeps what it needs,
     so nothing is sniffed away. Both are compiled here, so that nothing compiles later; that of text
-    is loaded when the first line ends.
+    is loaded when the first line ends. Use one detector from one thread at a time.
 
     Parameters
     ----------

@@ -36,7 +36,8 @@ class TextDecoder:
     """Turn lines of numbers into frames.
 
     The first line may be the rest of one: when it does not fit it is dropped and counted in
-    ``counters.extra["n_half_lines"]``. A line without its end is never believed.
+    ``counters.extra["n_half_lines"]``. A line without its end is never believed. Use one decoder
+    from one thread at a time.
 
     Parameters
     ----------

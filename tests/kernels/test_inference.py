@@ -256,3 +256,13 @@ def test_denormal_numbers_are_kept_not_flushed(name, dtype):
     state.c[0][:] = tiny / 2
     backend.step(handle, np.zeros((1, 2), dtype), state, logits)
     assert (state.c[0] == tiny / 4).all()
+
+
+def test_a_transposed_batch_is_refused_and_not_scrambled(name, dtype):
+    shape = Shape(3, (5,), 2, 1, 4)
+    backend = get_backend(name)
+    handle = backend.upload(make_params(shape, dtype))
+    stepper = backend.stepper(handle, backend.zero_state(handle, 4), np.zeros((4, 2), dtype))
+    for odd in ((3, 4), (12,), (2, 6)):
+        with pytest.raises(ValueError, match=f"expected {dtype}"):
+            stepper.step(np.zeros(odd, dtype))

@@ -24,7 +24,9 @@ class Adder:
         slots = pycall.context(1)
         slots[pycall.N_HEAD] = native.address(self.sum)
         code = native.load(UNIT).address("add_method")
-        self.add = pycall.method("add", code, slots, self._fallback, dtype=np.float64, n_elements=3)
+        self.add = pycall.method(
+            "add", code, slots, self._fallback, dtype=np.float64, n_elements=3, n_columns=3
+        )
 
     def _fallback(self, argument):
         if isinstance(argument, str):
@@ -38,11 +40,11 @@ def adder():
     return Adder()
 
 
-def test_arrays_of_any_shape_and_bytes_are_taken_natively(adder):
+def test_arrays_of_the_right_last_axis_and_bytes_are_taken_natively(adder):
     adder.sum[0] = 0.0
     adder.odd.clear()
     assert adder.add(np.array([1.0, 2.0, 3.0])) is None
-    assert adder.add(np.ones((3, 1, 1))) is None
+    assert adder.add(np.ones((1, 1, 3))) is None
     frozen = np.ones(3)
     frozen.flags.writeable = False
     assert adder.add(frozen) is None
@@ -55,6 +57,7 @@ def test_arrays_of_any_shape_and_bytes_are_taken_natively(adder):
     [
         np.ones(3, np.float32),
         np.ones(4),
+        np.ones((3, 1)),
         np.ones(0),
         np.ones(6)[::2],
         np.ones(3).astype(">f8"),
@@ -107,7 +110,7 @@ def test_a_method_keeps_alive_what_it_points_to():
         slots[pycall.N_HEAD] = native.address(total)
         code = native.load(UNIT).address("add_method")
         made = pycall.method(
-            "add", code, slots, lambda argument: "odd", dtype=np.float64, n_elements=3
+            "add", code, slots, lambda argument: "odd", dtype=np.float64, n_elements=3, n_columns=3
         )
         return made, total
 

@@ -111,7 +111,7 @@ class Pusher:
         self._rows, self._slots_at = lib.push_rows, native.address(self._slots)
         self.push_frame = pycall.method(
             "push_frame", lib.address("push_frame"), self._slots, self._convert,
-            dtype=np.float32, n_elements=n_columns,
+            dtype=np.float32, n_elements=n_columns, n_columns=n_columns,
         )  # fmt: skip
         self.push_samples = pycall.method(
             "push_samples", lib.address("push_samples"), self._slots.copy(), self._to_bytes

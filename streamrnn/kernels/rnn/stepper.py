@@ -74,7 +74,7 @@ class Stepper:
         entry = "step_call" if self._n_rows == 1 else "tick_call"
         return pycall.method(
             "step", self._library.address(entry), slots, self._converted_step,
-            dtype=self._dtype, n_elements=self._n_rows * self.n_inputs,
+            dtype=self._dtype, n_elements=self._n_rows * self.n_inputs, n_columns=self.n_inputs,
         )  # fmt: skip
 
     @cached_property
