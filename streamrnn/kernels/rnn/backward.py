@@ -209,8 +209,9 @@ def layer_backward(
             loss += head_backward(job, tape, work, above, grads, limits, row0, n_given, t, spec)
         cells_backward(layer, tape, above, above_row, d_h, d_c, limits, t)
         d_z = offset(tape, layer[at.GATES_AT] + t * R * layer[at.GATES_ROW])
-        w = offset(turned, layer[at.TURNED_AT])
-        add_rows(d_h, n_padded, d_z, layer[at.GATES_ROW], 4 * n_padded, w, n_padded)
+        if t > 0 or layer[at.D_STATE_H] != 0:
+            w = offset(turned, layer[at.TURNED_AT])
+            add_rows(d_h, n_padded, d_z, layer[at.GATES_ROW], 4 * n_padded, w, n_padded)
         if below > 0:
             w = offset(turned, layer[at.TURNED_INPUTS_AT])
             write_rows(
