@@ -241,8 +241,7 @@ def head_backward(
     n_padded, row = offset(last, -at.N_COLUMNS)[at.N_PADDED], job[at.D_ABOVE_ROW]
     out = offset(work, job[at.OUT_AT])
     if not _is_used(job, tape, limits, row0, n_given, t):
-        for r in range(R):
-            clear(offset(above, r * row), n_padded)
+        clear(above, R * row)
         return 0.0
     h = head_inputs(job, tape, work, t, row0, n_given)
     loss = 0.0
