@@ -18,7 +18,7 @@ from streamrnn.wire.encode import Encoder
 from streamrnn.wire.schema import ChannelGroup, Hello
 
 #: The rehearsal begins this long before a frame is due, seconds: it takes up to about 0.5 ms.
-LEAD_S = 0.0012
+LEAD_S = 0.0005
 #: Streams faster than this keep themselves warm, seconds between two arrivals.
 _SHORTEST_S = 0.003
 #: Slower streams are not worth a guess.
