@@ -17,7 +17,8 @@ from streamrnn.wire.detect import Detector
 from streamrnn.wire.encode import Encoder
 from streamrnn.wire.schema import ChannelGroup, Hello
 
-#: The rehearsal begins this long before a frame is due, seconds: it takes up to about 0.5 ms.
+#: The rehearsal begins this long before a frame is due, seconds: earlier, and the core is cold
+#: again; later, and a frame that comes early has to wait for it.
 LEAD_S = 0.0005
 #: Streams faster than this keep themselves warm, seconds between two arrivals.
 _SHORTEST_S = 0.003
