@@ -204,8 +204,8 @@ def get_backend(name: str = "cpu", *, n_threads: int = 1) -> Backend:
     name : {"numpy", "cpu"}
         ``numpy`` is the plain oracle, ``cpu`` the compiled kernels.
     n_threads : int
-        How many may work on one update in training; the result does not depend on it, and the
-        oracle uses one.
+        How many may work on one update, or on one large tick or sequence; the result does not
+        depend on it, and the oracle uses one.
 
     Raises
     ------
