@@ -156,15 +156,14 @@ def _entry(part: Part, name: str, dispatcher: Any, context: Any, unit: Any) -> N
 
 def _optimise(module: Any, exported: set[str], machine: Any) -> None:
     """Keep what the exported functions need, and optimise it as a whole."""
-    notes = jit.inline_notes()
+    apart = jit.names_apart()
     for function in module.functions:
         if function.is_declaration:
             continue
         if function.name not in exported:
             function.linkage = "internal"
-        note = notes.get(function.name)
-        if note:
-            function.add_function_attribute(note)
+        if function.name in apart:
+            function.add_function_attribute("noinline")
     for variable in module.global_variables:
         if not variable.is_declaration and not variable.name.startswith("llvm."):
             variable.linkage = "internal"

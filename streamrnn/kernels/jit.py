@@ -19,42 +19,39 @@ from numba.extending import intrinsic as _intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_kernels: list[tuple[Any, str]] = []
+_kernels: list[Any] = []
+_apart: list[Any] = []
 _declare = cast(Any, cgutils.get_or_insert_function)
 
 
-def kernel(function: Function, *, note: str = "") -> Function:
+def kernel(function: Function) -> Function:
     """Make a kernel, with the project's flags.
 
     No fastmath: it drops NaN checks and lets sums be reordered, and the same bits are a promise.
     ``error_model="numpy"``: Python's checks for division by zero stop vectorisation.
     """
     dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
-    _kernels.append((dispatcher, note))
+    _kernels.append(dispatcher)
     return cast(Function, dispatcher)
 
 
 def apart(function: Function) -> Function:
     """Make a kernel that is never inlined: one copy, however many kernels call it."""
-    return kernel(function, note="noinline")
-
-
-def inlined(function: Function) -> Function:
-    """Make a kernel that is always inlined, where the compiler might think it too large."""
-    return kernel(function, note="alwaysinline")
+    made = kernel(function)
+    _apart.append(made)
+    return made
 
 
 def kernels() -> list[Any]:
     """Return all kernels that were defined so far."""
-    return [dispatcher for dispatcher, _ in _kernels]
+    return list(_kernels)
 
 
-def inline_notes() -> dict[str, str]:
-    """Return LLVM's attribute for each function whose kernel is `apart` or `inlined`."""
+def names_apart() -> set[str]:
+    """Return LLVM's names of the functions that are never inlined, as far as they are compiled."""
     return {
-        compiled.fndesc.llvm_func_name: note
-        for dispatcher, note in _kernels
-        if note
+        compiled.fndesc.llvm_func_name
+        for dispatcher in _apart
         for compiled in dispatcher.overloads.values()
     }
 

@@ -9,6 +9,7 @@ from streamrnn.kernels import get_backend, pycall
 from streamrnn.kernels.live.pusher import Pusher
 from streamrnn.kernels.params import LayerParams, Params
 from streamrnn.kernels.pointwise import FeatureKernel, Smoother
+from streamrnn.model.network import Network
 
 N_COLUMNS, N_PICKED, N_CLASSES = 5, 3, 4
 
@@ -17,15 +18,15 @@ def make(*, n_features=N_PICKED, n_smoothed=N_CLASSES, factors=None):
     rng = np.random.default_rng(3)
     shapes = (32, n_features), (32, 8), (32,), (N_CLASSES, 8), (N_CLASSES,)
     arrays = [rng.normal(0, 0.5, shape).astype(np.float32) for shape in shapes]
-    backend = get_backend("cpu")
-    handle = backend.upload(Params((LayerParams(*arrays[:3]),), *arrays[3:]))
+    params = Params((LayerParams(*arrays[:3]),), *arrays[3:])
+    row = Network(params, get_backend("cpu")).row()
     none = np.zeros((0, 3), np.int64)
     features = FeatureKernel(
         np.zeros(n_features), np.ones(n_features), none, asinh=False, differences=False
     )
     columns = np.array([4, 0, 2])
     smoother = Smoother(n_smoothed, 0.5)
-    return Pusher(backend.row(handle), features, smoother, columns, N_COLUMNS, factors)
+    return Pusher(row, features, smoother, columns, N_COLUMNS, factors)
 
 
 def tagged(frame):

@@ -204,11 +204,6 @@ class CpuBackend:
         _check_state(handle.params, state)
         return Stepper(handle.header, handle.plan, state, logits, handle)
 
-    def row(self, handle: Network) -> Stepper:
-        """Return a fresh stream for compiled code."""
-        logits = np.zeros((1, handle.params.n_classes), handle.dtype)
-        return self.stepper(handle, self.zero_state(handle, 1), logits)
-
     def forward(
         self,
         handle: Network,
