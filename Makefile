@@ -56,5 +56,11 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.run
 
+# The CUDA compiler, for the tests that compile for GPUs; needs no GPU and no driver.
+$(VENV)/.cuda: pyproject.toml | $(VENV)/bin/python
+	@echo "installing the CUDA compiler into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,cuda-compile]'
+	@touch $@ $(VENV)/.test $(VENV)/.run
+
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage*

@@ -1,0 +1,1 @@
+"""Networks on an NVIDIA GPU. Kernels stand in `code`; nothing else here is compiled."""

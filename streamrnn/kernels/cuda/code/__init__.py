@@ -1,0 +1,1 @@
+"""Kernels for CUDA devices, imported by `streamrnn.kernels.cuda.compile` alone."""
