@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import strategies as st
 
 from streamrnn.kernels.params import LayerParams, Params, State
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a network and of what it is run on."""
+    """Sizes of a network and of what it is run on.
+
+    Weights are within `weight` of 0: wide networks with large ones are chaotic, and soon make any
+    rounding a large one.
+    """
 
     n_in: int
     hidden: tuple[int, ...]
@@ -20,20 +23,7 @@ class Shape:
     n_steps: int
     n_rows: int
     seed: int = 0
-
-
-#: Odd sizes, sizes at and around a vector's, 1..3 layers, and more rows than one slice.
-shapes = st.builds(
-    Shape,
-    n_in=st.integers(1, 19),
-    hidden=st.lists(
-        st.one_of(st.integers(1, 9), st.sampled_from([15, 16, 17, 33])), min_size=1, max_size=3
-    ).map(tuple),
-    n_classes=st.one_of(st.integers(1, 6), st.sampled_from([17])),
-    n_steps=st.integers(1, 8),
-    n_rows=st.one_of(st.integers(1, 6), st.sampled_from([9, 19])),
-    seed=st.integers(0, 2**16),
-)
+    weight: float = 0.7
 
 
 def make_params(shape: Shape, dtype: str) -> Params:
@@ -41,7 +31,7 @@ def make_params(shape: Shape, dtype: str) -> Params:
     rng = np.random.default_rng(shape.seed)
 
     def draw(*size: int) -> np.ndarray:
-        return rng.uniform(-0.7, 0.7, size).astype(dtype)
+        return rng.uniform(-shape.weight, shape.weight, size).astype(dtype)
 
     layers, width = [], shape.n_in
     for n in shape.hidden:

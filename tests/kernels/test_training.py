@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rnn_make import Shape, draw, make_lengths, make_params, make_state, shapes
+from rnn_make import Shape, draw, make_lengths, make_params, make_state
+from rnn_shapes import shapes
 
 from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState, State
 from streamrnn.kernels.rnn import training
