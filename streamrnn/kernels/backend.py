@@ -48,6 +48,55 @@ class Stepper(Protocol):
         ...
 
 
+class Streams(Protocol):
+    """Many streams of one network, each with a state that stays where the network runs.
+
+    A stream's results have the same bits as if it were stepped alone, whatever rows it is ticked
+    together with.
+    """
+
+    @property
+    def n_streams(self) -> int:
+        """N."""
+        ...
+
+    def tick(self, x: Floats, logits: Floats, rows: I64 | None = None) -> None:
+        """Advance streams by one frame.
+
+        Parameters
+        ----------
+        x : (n, I)
+            Features; read only.
+        logits : (n, C), C-contiguous
+            Overwritten.
+        rows : int64 (n,) or None
+            Which streams, 0..N-1, each at most once, in any order; row r of `x` and of `logits` is
+            stream ``rows[r]``'s. The others keep their state. None means all N, in order.
+
+        Raises
+        ------
+        ValueError
+            Another shape or dtype, a stream that is not there or that is named twice; no state
+            has changed then.
+        """
+        ...
+
+    def reset(self, rows: I64 | None = None) -> None:
+        """Set the state of the named streams, or of all, to zero; errors as `tick`."""
+        ...
+
+    def snapshot(self, rows: I64 | None = None) -> State:
+        """Return a copy of the named streams' state, or of all, on the host; errors as `tick`."""
+        ...
+
+    def restore(self, state: State, rows: I64 | None = None) -> None:
+        """Set the state of the named streams, or of all, to the rows of `state`; errors as `tick`.
+
+        The state may come from another backend's streams.
+        """
+        ...
+
+
 class Backend(Protocol):
     """A device that runs whole networks (stacked LSTM layers and a linear head).
 
@@ -124,6 +173,18 @@ class Backend(Protocol):
             Overwritten by each step; may be read and written between steps.
         logits : (B, C), C-contiguous
             Overwritten by each step.
+        """
+        ...
+
+    def streams(self, handle: Handle, n_streams: int) -> Streams:
+        """Return `n_streams` fresh streams whose state stays on the device.
+
+        Raises
+        ------
+        ValueError
+            Fewer than one.
+        BackendUnavailable
+            More than the device has memory for.
         """
         ...
 

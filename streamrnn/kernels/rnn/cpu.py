@@ -26,6 +26,7 @@ from streamrnn.kernels.rnn import layout
 from streamrnn.kernels.rnn.stepper import Stepper
 from streamrnn.kernels.rnn.training import TRAIN, Tape, Trainer
 from streamrnn.kernels.rnn.units import CALL, INFER, LIVE
+from streamrnn.kernels.streams import HostStreams
 from streamrnn.kernels.threads import Pace, share
 
 PRECISIONS = ("exact", "bf16")
@@ -203,6 +204,10 @@ class CpuBackend:
         """Return what steps the rows of `state` again and again."""
         _check_state(handle.params, state)
         return Stepper(handle.header, handle.plan, state, logits, handle)
+
+    def streams(self, handle: Network, n_streams: int) -> HostStreams:
+        """Return fresh streams whose state stays here."""
+        return HostStreams(self, handle, handle.params, n_streams)
 
     def forward(
         self,

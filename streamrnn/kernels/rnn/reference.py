@@ -31,6 +31,7 @@ from streamrnn.kernels.params import (
     State,
     UpdateResult,
 )
+from streamrnn.kernels.streams import HostStreams
 
 
 @dataclass(slots=True)
@@ -133,6 +134,10 @@ class NumpyBackend:
     def stepper(self, handle: _Network, state: State, logits: Floats) -> _Stepper:
         """Return what steps the rows of `state` again and again."""
         return _Stepper(self, handle, state, logits)
+
+    def streams(self, handle: _Network, n_streams: int) -> HostStreams:
+        """Return fresh streams whose state stays here."""
+        return HostStreams(self, handle, handle.params, n_streams)
 
     def forward(
         self,

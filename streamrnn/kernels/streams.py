@@ -1,0 +1,175 @@
+"""Streams whose state is on the host: ticks over a backend's `step`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from streamrnn.core.types import I64, Floats
+from streamrnn.kernels.arguments import as_argument, check_output
+from streamrnn.kernels.params import Params, State, padded
+
+
+class _Steps(Protocol):
+    """The part of a backend that ticks need."""
+
+    def zero_state(self, handle: Any, n_rows: int) -> State: ...
+
+    def reset_rows(self, state: State, rows: I64) -> None: ...
+
+    def step(self, handle: Any, x: Floats, state: State, logits: Floats) -> None: ...
+
+
+class Rows:
+    """Checks which streams are meant.
+
+    Parameters
+    ----------
+    n_streams : int
+        N.
+
+    Raises
+    ------
+    ValueError
+        Fewer than one stream.
+    """
+
+    def __init__(self, n_streams: int) -> None:
+        if n_streams < 1:
+            raise ValueError(f"n_streams is {n_streams}, expected 1 or more")
+        self._all: I64 = np.arange(n_streams, dtype=np.int64)
+        self._places: I64 = np.empty(n_streams, np.int64)
+
+    def checked(self, rows: I64 | None) -> I64 | None:
+        """Return the rows as a kernel takes them; None for all of them in order.
+
+        Raises
+        ------
+        ValueError
+            Not int64 (n,), a stream that is not there, or one that is named twice.
+        """
+        if rows is None:
+            return None
+        rows = as_argument("rows", rows, np.int64, (None,))
+        n, n_streams = len(rows), len(self._all)
+        if not n:
+            return rows
+        if rows.min() < 0 or rows.max() >= n_streams:
+            wrong = rows[(rows < 0) | (rows >= n_streams)][0]
+            raise ValueError(f"rows name stream {wrong}, expected 0..{n_streams - 1}")
+        if n == n_streams and np.array_equal(rows, self._all):
+            return None
+        order = self._all[:n]  # any n numbers that differ would do
+        self._places[rows] = order
+        twice = self._places[rows] != order
+        if twice.any():
+            raise ValueError(f"rows name stream {rows[twice][0]} more than once")
+        return rows
+
+
+def check_state(params: Params, state: State, n_rows: int) -> None:
+    """Check that a state is that of `n_rows` streams of a network.
+
+    Raises
+    ------
+    ValueError
+        Other sizes, another dtype, or another number of rows.
+    """
+    sizes = tuple(a.shape[1] for a in state.h)
+    if sizes != params.hidden_sizes or state.arena.dtype != params.dtype or state.n_rows != n_rows:
+        raise ValueError(
+            f"state is {state.arena.dtype} of hidden sizes {sizes} and {state.n_rows} rows,"
+            f" expected {params.dtype} of {params.hidden_sizes} and {n_rows} rows"
+        )
+
+
+class HostStreams:
+    """Streams over a backend that steps states on the host; see `Streams`.
+
+    All streams are stepped where they lie. Some of them are brought together first, and put back
+    afterwards.
+
+    Parameters
+    ----------
+    backend : Backend
+    handle : Handle
+    params : Params
+        The handle's; their sizes and dtype are read, not their values.
+    n_streams : int
+        N.
+    """
+
+    def __init__(self, backend: _Steps, handle: Any, params: Params, n_streams: int) -> None:
+        self._rows = Rows(n_streams)
+        self._backend, self._handle, self._params = backend, handle, params
+        self._state = backend.zero_state(handle, n_streams)
+        self._some: State | None = None
+
+    @property
+    def n_streams(self) -> int:
+        """N."""
+        return self._state.n_rows
+
+    def tick(self, x: Floats, logits: Floats, rows: I64 | None = None) -> None:
+        """Advance streams by one frame."""
+        params = self._params
+        rows = self._rows.checked(rows)
+        n = self.n_streams if rows is None else len(rows)
+        x = as_argument("x", x, params.dtype, (n, params.n_inputs))
+        check_output("logits", logits, params.dtype, (n, params.n_classes))
+        if rows is None:
+            self._backend.step(self._handle, x, self._state, logits)
+        elif n:
+            some = self._gathered(rows)
+            self._backend.step(self._handle, x, some, logits)
+            _scatter(some, self._state, rows)
+
+    def reset(self, rows: I64 | None = None) -> None:
+        """Set the state of streams to zero."""
+        rows = self._rows.checked(rows)
+        if rows is None:
+            self._state.arena[:] = 0
+        else:
+            self._backend.reset_rows(self._state, rows)
+
+    def snapshot(self, rows: I64 | None = None) -> State:
+        """Return a copy of the state of streams."""
+        rows = self._rows.checked(rows)
+        if rows is None:
+            return self._state.copy()
+        state = self._state
+        return State(tuple(a[rows] for a in state.h), tuple(a[rows] for a in state.c))
+
+    def restore(self, state: State, rows: I64 | None = None) -> None:
+        """Set the state of streams to the rows of `state`."""
+        rows = self._rows.checked(rows)
+        check_state(self._params, state, self.n_streams if rows is None else len(rows))
+        if rows is None:
+            self._state.arena[:] = state.arena
+        else:
+            _scatter(state, self._state, rows)
+
+    def _gathered(self, rows: I64) -> State:
+        """Return the state of some streams; the memory is that of the last time if it fits."""
+        some = self._some
+        if some is None or some.n_rows != len(rows):
+            some = self._some = self._backend.zero_state(self._handle, len(rows))
+        for source, to in zip(_parts(self._state), _parts(some), strict=True):
+            np.take(source, rows, axis=0, out=to, mode="clip")  # "raise" would copy once more
+        return some
+
+
+def _scatter(source: State, to: State, rows: I64) -> None:
+    for some, whole in zip(_parts(source), _parts(to), strict=True):
+        whole[rows] = some
+
+
+def _parts(state: State) -> list[Floats]:
+    """Return h and c of each layer with the padding of their rows, each contiguous."""
+    parts, at, n = [], 0, state.n_rows
+    for a in (array for pair in zip(state.h, state.c, strict=True) for array in pair):
+        width = padded(a.shape[1], a.dtype)
+        parts.append(state.arena[at : at + n * width].reshape(n, width))
+        at += n * width
+    return parts
