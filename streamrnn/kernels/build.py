@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -38,10 +38,6 @@ def build(parts: Sequence[Part]) -> dict[Part, bytes]:
     BackendUnavailable
         The compiler failed; the message holds the end of what it said.
     """
-    if not sys.executable:
-        raise BackendUnavailable(
-            "cannot compile the kernels: this Python does not know its own path"
-        )
     n_workers = min(len(parts), len(os.sched_getaffinity(0)) if _HAS_AFFINITY else 1)
     todo = _ToDo(parts)
     with ThreadPoolExecutor(n_workers) as pool:
@@ -81,26 +77,73 @@ def _room(part: Part) -> str:
 
 def _work(todo: _ToDo, worker: int) -> Iterator[tuple[Part, bytes]]:
     """Feed one compiler process until there is nothing left to do."""
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", "streamrnn.kernels.compile"],
+    with Compiler("streamrnn.kernels.compile") as compiler:
+        while part := todo.take(worker):
+            unit = part.unit
+            job = {
+                "name": unit.name,
+                "module": unit.module,
+                "entries": dict(unit.entries),
+                "generic": unit.generic,
+                "dtype": part.dtype,
+            }
+            yield part, compiler.compile(part.name, job)
+
+
+class Compiler:
+    """A process that compiles: JSON objects in, one a line; length and code out.
+
+    Parameters
+    ----------
+    module : str
+        What it runs.
+
+    Raises
+    ------
+    BackendUnavailable
+        This Python does not know its own path.
+    """
+
+    def __init__(self, module: str) -> None:
+        if not sys.executable:
+            raise BackendUnavailable(
+                "cannot compile the kernels: this Python does not know its own path"
+            )
+        self._said = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=self._said,
             env=_environment(),
             cwd=Path(__file__).parent,  # Numba would read a file of options in the user's folder
-        ) as process,
-    ):
-        if process.stdin is None or process.stdout is None:
+        )
+
+    def __enter__(self) -> Compiler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._said, self._process:  # its pipes are closed, so it ends
+            pass
+
+    def compile(self, name: str, job: Mapping[str, object]) -> bytes:
+        """Return the code of one job.
+
+        Raises
+        ------
+        BackendUnavailable
+            The compiler failed; the message holds the end of what it said.
+        """
+        to_compiler, from_compiler = self._process.stdin, self._process.stdout
+        if to_compiler is None or from_compiler is None:
             raise BackendUnavailable("cannot compile the kernels: the compiler has no pipes")
-        while part := todo.take(worker):
-            code = _ask(part, process.stdin, process.stdout)
-            if not code:
-                process.wait()
-                said.seek(0)
-                raise _failure(part, said.read().decode(errors="replace"), process.returncode)
-            yield part, code
+        code = _ask(job, to_compiler, from_compiler)
+        if not code:
+            self._process.wait()
+            self._said.seek(0)
+            said = self._said.read().decode(errors="replace")
+            raise _failure(name, said, self._process.returncode)
+        return code
 
 
 def _environment() -> dict[str, str]:
@@ -112,16 +155,8 @@ def _environment() -> dict[str, str]:
     return {**kept, **target, "PYTHONPATH": os.pathsep.join(path)}
 
 
-def _ask(part: Part, to_compiler: IO[bytes], from_compiler: IO[bytes]) -> bytes:
-    """Return the object code of one unit, or nothing if the compiler died."""
-    unit = part.unit
-    job = {
-        "name": unit.name,
-        "module": unit.module,
-        "entries": dict(unit.entries),
-        "generic": unit.generic,
-        "dtype": part.dtype,
-    }
+def _ask(job: Mapping[str, object], to_compiler: IO[bytes], from_compiler: IO[bytes]) -> bytes:
+    """Return what a job was compiled to, or nothing if the compiler died."""
     try:
         to_compiler.write(json.dumps(job).encode() + b"\n")
         to_compiler.flush()
@@ -133,7 +168,7 @@ def _ask(part: Part, to_compiler: IO[bytes], from_compiler: IO[bytes]) -> bytes:
     return from_compiler.read(int.from_bytes(head, "little")) if len(head) == 8 else b""
 
 
-def _failure(part: Part, said: str, code: int) -> BackendUnavailable:
+def _failure(name: str, said: str, code: int) -> BackendUnavailable:
     """Return an error of one line: the end of what the compiler said; the log gets all of it."""
     _LOG.debug("the compiler said:\n%s", said)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
@@ -142,4 +177,4 @@ def _failure(part: Part, said: str, code: int) -> BackendUnavailable:
     if len(why) > _MAX_CHARACTERS:
         why = f"{why[:_MAX_CHARACTERS]} ..."
     why = why or f"the compiler ended with exit code {code}"
-    return BackendUnavailable(f"cannot compile the kernels of {part.name}: {why}")
+    return BackendUnavailable(f"cannot compile the kernels of {name}: {why}")

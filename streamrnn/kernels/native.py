@@ -155,13 +155,18 @@ def on_compile(progress: Progress) -> None:
     _progress[:] = [progress]
 
 
+def compiling(n: int) -> AbstractContextManager[object]:
+    """Return what is to be entered while `n` units or kernels are compiled."""
+    return _progress[0](n)
+
+
 def prepare(parts: Sequence[Part]) -> int:
     """Compile those of the units that were never compiled here, side by side; return how many."""
     missing = [part for part in dict.fromkeys(parts) if _stored(part) is None]
     if missing:
         from streamrnn.kernels.build import build
 
-        with _progress[0](len(missing)):
+        with compiling(len(missing)):
             made = build(missing)
         for part, code in made.items():
             _codes[part] = code
