@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
-from streamrnn.core.errors import ConfigError
+from streamrnn.core.errors import BackendUnavailable, ConfigError
 from streamrnn.core.text import did_you_mean
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.params import (
@@ -20,6 +21,8 @@ from streamrnn.kernels.params import (
     State,
     UpdateResult,
 )
+
+_LOG = logging.getLogger(__name__)
 
 #: A network's weights in a device's own layout. Private to the backend that made it.
 Handle = Any
@@ -257,22 +260,32 @@ class Backend(Protocol):
         ...
 
 
+#: Names that `get_backend` knows.
+NAMES = ("numpy", "cpu", "cuda", "auto")
+
+
 def get_backend(name: str = "cpu", *, n_threads: int = 1) -> Backend:
     """Return the backend called `name`.
 
     Parameters
     ----------
-    name : {"numpy", "cpu"}
-        ``numpy`` is the plain oracle, ``cpu`` the compiled kernels.
+    name : {"numpy", "cpu", "cuda", "auto"}
+        ``numpy`` is the plain oracle, ``cpu`` the compiled kernels, ``cuda`` a GPU, and ``auto``
+        what `choose` says.
     n_threads : int
         How many may work on one update, or on one large tick or sequence; the result does not
-        depend on it, and the oracle uses one.
+        depend on it. The cpu backend alone makes use of it.
 
     Raises
     ------
     ConfigError
         No such backend; the nearest name is given.
+    BackendUnavailable
+        There is no GPU that can be used; the line says why, and what to install.
     """
+    if name == "auto":
+        name, why = choose()
+        _LOG.info("backend %s: %s", name, why)
     if name == "numpy":
         from streamrnn.kernels.rnn.reference import NumpyBackend
 
@@ -281,5 +294,32 @@ def get_backend(name: str = "cpu", *, n_threads: int = 1) -> Backend:
         from streamrnn.kernels.rnn.cpu import CpuBackend
 
         return CpuBackend(n_threads)
-    hint = did_you_mean(name, ("numpy", "cpu"))
-    raise ConfigError(f"no backend {name!r}{hint}; known: numpy, cpu")
+    if name == "cuda":
+        from streamrnn.kernels.cuda.driver import open_device
+
+        device = open_device()  # says at once what is missing
+        from streamrnn.kernels.cuda.backend import CudaBackend
+
+        return CudaBackend(device)
+    hint = did_you_mean(name, NAMES)
+    raise ConfigError(f"no backend {name!r}{hint}; known: {', '.join(NAMES)}")
+
+
+def choose() -> tuple[str, str]:
+    """Return the quickest backend that can be used here, and why it is that one.
+
+    Returns
+    -------
+    name : {"cuda", "cpu"}
+    why : str
+        The GPU's name, or what is missing for one.
+    """
+    from streamrnn.kernels.cuda import cubins, driver
+    from streamrnn.kernels.cuda.catalogue import catalogue
+
+    try:
+        device = driver.open_device()
+        cubins.check(catalogue(device.capability), device.capability)
+    except BackendUnavailable as error:
+        return "cpu", str(error)
+    return "cuda", device.name
