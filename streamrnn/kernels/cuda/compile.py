@@ -1,7 +1,7 @@
 """The compiler: a kernel in, PTX and machine code out. Needs no driver and no device.
 
 Numba types and lowers the kernel, NVVM makes PTX of it, and nvJitLink machine code. Runs in a
-process of its own (see `code_of`), and in the tests.
+process of its own (see `streamrnn.kernels.cuda.cubins`), and in the tests.
 
 Contraction of a product and a sum to one rounding is switched off: only what says `fma` is fused.
 So a kernel in exact precision gives the bits that the same arithmetic gives on a CPU with FMA.
@@ -10,7 +10,9 @@ So a kernel in exact precision gives the bits that the same arithmetic gives on 
 from __future__ import annotations
 
 import importlib
+import json
 import re
+import sys
 import types as python_types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,3 +107,20 @@ def _offline(capability: tuple[Any, ...]) -> Iterator[None]:
     finally:
         for place, function in zip(places, kept, strict=True):
             place.get_current_device = function
+
+
+def main() -> None:
+    """Compile what is asked for on stdin, one JSON object a line; answer with length and code."""
+    out = sys.stdout.buffer
+    sys.stdout = sys.stderr  # nothing else may get into the answer
+    for line in sys.stdin.buffer:
+        job = json.loads(line)
+        options = tuple((str(key), int(value)) for key, value in job["kernel"]["options"])
+        kernel = Kernel(**{**job["kernel"], "options": options})
+        code, _ = cubin_of(ptx_of(kernel, job["architecture"]), job["architecture"])
+        out.write(len(code).to_bytes(8, "little") + code)
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()
