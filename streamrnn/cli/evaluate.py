@@ -32,7 +32,10 @@ _HEADINGS = ("gesture", "true", "found", "hit", "miss", "false", "prec.", "recal
     help="Least overlap of a hit (intersection over union); 0 asks for any.",
 )  # fmt: skip
 @click.option("--config", type=click.Path(), help="TOML file; [decision] overrides the model's.")
-@click.option("--backend", default="cpu", show_default=True, help="cpu, numpy.")
+@click.option(
+    "--backend", default="cpu", show_default=True,
+    help="cpu, cuda (a GPU), numpy, or auto: cuda where it works, else cpu.",
+)  # fmt: skip
 @click.option(
     "--precision", type=click.Choice(["exact", "bf16"]), default="exact", show_default=True,
     help="How weights are held: as trained, or rounded to half the memory.",
@@ -55,7 +58,7 @@ def command(
     true gesture of its class that it overlaps.
     """
     from streamrnn.cli.files import read_named
-    from streamrnn.cli.live import load_model, ready_backend, say
+    from streamrnn.cli.live import chosen_backend, load_model, ready_backend, say
     from streamrnn.core.records import to_json_line
     from streamrnn.evaluation.report import evaluate
     from streamrnn.kernels.backend import get_backend
@@ -65,7 +68,8 @@ def command(
     if events is not None:
         _check_output(Path(events), [model, *paths, *([config] if config else [])], overwrite)
     bundle = load_model(model, config, precision)
-    get_backend(backend)  # a wrong name is said before anything is read
+    backend = chosen_backend(backend, bundle)
+    get_backend(backend)  # a wrong name, or no such device, is said before anything is read
     recorded, names = read_named(paths)
     _check_fit(bundle, recorded, names)
     lines: list[str] = []

@@ -126,6 +126,26 @@ def read_tables(path: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     return document
 
 
+def chosen_backend(name: str, bundle: Bundle | None = None) -> str:
+    """Return the name of a backend for a model; say what ``auto`` stands for here, and why.
+
+    Raises
+    ------
+    ConfigError
+        The backend cannot run such a model.
+    """
+    wide = bundle is not None and bundle.params.dtype != "float32"
+    if name == "cuda" and wide:
+        raise ConfigError("the model is in float64, which cuda does not run: use --backend cpu")
+    if name != "auto":
+        return name
+    from streamrnn.kernels.backend import choose
+
+    name, why = ("cpu", "the model is in float64") if wide else choose()
+    say(f"backend {name}: {why}")
+    return name
+
+
 def ready_backend(bundle: Bundle, name: str) -> Backend:
     """Return a backend with everything compiled that a run of `bundle` calls."""
     import gc
@@ -133,7 +153,7 @@ def ready_backend(bundle: Bundle, name: str) -> Backend:
     from streamrnn.kernels.backend import get_backend
     from streamrnn.runtime.warmup import warm_up
 
-    backend = get_backend(name)
+    backend = get_backend(chosen_backend(name, bundle))
     warm_up(bundle, backend)
     # What stands now stays: a collection among all of it would stop a live run.
     gc.freeze()

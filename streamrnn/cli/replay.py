@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     "--speed", default=0.0, show_default=True, type=click.FloatRange(0),
     help="1 is real time, 0 as fast as it goes; nothing is lost either way.",
 )  # fmt: skip
-@click.option("--backend", default="cpu", show_default=True, help="cpu, numpy.")
+@click.option(
+    "--backend", default="cpu", show_default=True,
+    help="cpu, cuda (a GPU), numpy, or auto: cuda where it works, else cpu.",
+)  # fmt: skip
 @click.option(
     "--precision", type=click.Choice(["exact", "bf16"]), default="exact", show_default=True,
     help="How weights are held: as trained, or rounded to half the memory.",

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds of stream time.")
 @click.option("--view", is_flag=True, help="Show channels, probabilities and events live.")
 @click.option("--record", "record_path", type=click.Path(), help="Record what the run sees.")
-@click.option("--backend", default="cpu", show_default=True, help="cpu, numpy.")
+@click.option(
+    "--backend", default="cpu", show_default=True,
+    help="cpu, cuda (a GPU), numpy, or auto: cuda where it works, else cpu.",
+)  # fmt: skip
 @click.option(
     "--precision", type=click.Choice(["exact", "bf16"]), default="exact", show_default=True,
     help="How weights are held: as trained, or rounded to half the memory.",

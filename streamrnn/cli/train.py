@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streamrnn.training.fit import Progress
 
 #: Options that a resumed run takes from its checkpoint.
-_KEPT = ("config", "epochs", "hidden", "seed", "held_out", "held_out_fraction", "labels", "backend")
+_KEPT = ("config", "epochs", "hidden", "seed", "held_out", "held_out_fraction", "labels")
 
 
 @click.command(short_help="Train a model on recorded sessions.")
@@ -37,7 +37,7 @@ _KEPT = ("config", "epochs", "hidden", "seed", "held_out", "held_out_fraction", 
 @click.option(
     "--labels", type=click.Choice(["frame", "trial"]), help="One class a frame, or one a trial."
 )
-@click.option("--backend", help="cpu, numpy.")
+@click.option("--backend", help="cpu, cuda (a GPU), numpy, or auto: cuda where it works, else cpu.")
 @click.option("--threads", type=int, help="How many work on one update; changes no result.")
 @click.option("--resume", type=click.Path(), metavar="DIR", help="Go on with a stopped run.")
 def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **options: Any) -> None:
@@ -45,11 +45,11 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
 
     Some people (or, where nobody said who, some sessions) are held out and only watched; the epoch
     that finds their gestures best is kept. A checkpoint is written after every epoch beside the
-    model; Ctrl-C stops, and --resume goes on to the same weights. A model that stands at the output
-    is replaced; any other file there is refused.
+    model; Ctrl-C stops, and --resume goes on to the same weights, or with another --backend there.
+    A model that stands at the output is replaced; any other file there is refused.
     """
     from streamrnn.cli.files import read_named
-    from streamrnn.cli.live import say, say_when_compiling, stop_on_signals
+    from streamrnn.cli.live import chosen_backend, say, say_when_compiling, stop_on_signals
     from streamrnn.kernels.backend import get_backend
     from streamrnn.runtime.warmup import compile_training
     from streamrnn.sessions.reader import session_paths
@@ -66,8 +66,9 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
     config = _resumed_config(resume, options) if resume else _config(options)
     if options["threads"] is not None:
         config = replace(config, threads=options["threads"])
-    backend = get_backend(config.backend)
+    config = replace(config, backend=chosen_backend(options["backend"] or config.backend))
     say_when_compiling()
+    backend = get_backend(config.backend)
     compile_training(config.backend)
     recorded, names = read_named(inputs)
     data = prepare(recorded, config, names)

@@ -90,6 +90,7 @@ class TrainConfig:
     max_gap_ms : float
         Goes into the model: longest gap that a run fills.
     backend : str
+        See `streamrnn.kernels.get_backend`; a run may be resumed on another.
     threads : int
         How many work on one update. It changes no result, so no model or checkpoint holds it.
     features : FeatureConfig
@@ -120,7 +121,7 @@ class TrainConfig:
     held_out_fraction: float = 0.2
     patience: int = 0
     max_gap_ms: float = 100.0
-    backend: str = "cpu"
+    backend: str = field(default="cpu", compare=False)
     threads: int = field(default=1, compare=False)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

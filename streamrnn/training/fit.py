@@ -179,7 +179,7 @@ class _Run:
             raise TrainingError(
                 f"{self.directory} was trained on other sessions: resume with the same ones"
             )
-        self.now = saved
+        self.now = replace(saved, config=self.config)
 
     def to_end(self, progress: Callable[[Progress], None]) -> None:
         """Run all epochs that are left, or until patience runs out."""

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,46 @@ def test_a_run_prints_events_and_counts(capsys: pytest.CaptureFixture[str]) -> N
     assert stats["n_events"] == len(events)
     assert {"decode", "inference", "decision", "sink"} <= set(stats["stages_us"])
     assert err == f"the stream ended: 12.0 s, 1200 frames, {len(events)} events, 0 frames missing\n"
+
+
+def test_auto_is_the_cpu_where_there_is_no_gpu_and_says_so(
+    capsys: pytest.CaptureFixture[str], no_gpu: None
+) -> None:
+    code, expected, _ = main(capsys, "run", "--source", SIM, "--no-stats")
+    assert code == 0
+    code, out, err = main(capsys, "run", "--source", SIM, "--no-stats", "--backend", "auto")
+    assert (code, out) == (0, expected)
+    assert err.splitlines()[0].startswith("backend cpu: no NVIDIA driver is installed here")
+
+
+@pytest.mark.parametrize("command", ["run", "train", "evaluate", "replay"])
+def test_a_gpu_that_is_not_there_is_one_line(
+    capsys: pytest.CaptureFixture[str], no_gpu: None, tmp_path: Path, command: str
+) -> None:
+    session = tmp_path / "a.mcap"
+    assert main(capsys, "run", "--source", SIM, "--record", session, "--no-stats")[0] == 0
+    words: dict[str, list[object]] = {
+        "run": ["--source", SIM],
+        "train": [session, "-o", tmp_path / "m.safetensors"],
+        "evaluate": [live.SAMPLE, session],
+        "replay": [session],
+    }
+    code, out, err = main(capsys, command, *words[command], "--backend", "cuda")
+    assert (code, out) == (1, "")
+    assert err == "streamrnn: no NVIDIA driver is installed here (libcuda.so.1 was not found)\n"
+
+
+def test_a_gpu_does_not_run_float64(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = live.load_model(None)
+    wide = [array.astype(np.float64) for array in model.params.arrays()]
+    path = tmp_path / "wide.safetensors"
+    replace(model, params=model.params.with_arrays(wide)).save(path)
+    code, _, err = main(capsys, "run", path, "--source", SIM, "--backend", "cuda")
+    assert code == 2
+    assert "the model is in float64, which cuda does not run: use --backend cpu" in err
+    code, _, err = main(capsys, "run", path, "--source", SIM, "--backend", "auto")
+    assert code == 0
+    assert err.startswith("backend cpu: the model is in float64\n")
 
 
 def test_duration_is_stream_time_and_stats_can_be_left_out(

@@ -111,6 +111,28 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_bytes(capsys, folder, tmp_path
     assert model.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.parametrize(("first", "then"), [("numpy", "cpu"), ("cpu", "numpy")])
+def test_a_run_goes_on_with_another_backend(capsys, folder, tmp_path, monkeypatch, first, then):
+    whole, model = tmp_path / "whole.safetensors", tmp_path / "m.safetensors"
+    options = ("--hidden", "6", "--epochs", "3", "--held-out", "kim")
+    assert run_main(capsys, "train", str(folder), "-o", str(whole), *options)[0] == 0
+
+    def interrupt(news: Progress) -> str:
+        os.kill(os.getpid(), 2)
+        return _line(news)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("streamrnn.cli.train._line", interrupt)
+        run_main(capsys, "train", str(folder), "-o", str(model), "--backend", first, *options)
+    again = ("train", str(folder), "-o", str(model), "--resume", str(tmp_path / "m.training"))
+    code, _, err = run_main(capsys, *again, "--backend", then)
+    assert code == 0, err
+    got, expected = Bundle.load(model), Bundle.load(whole)
+    assert got.training["config"]["training"]["backend"] == then
+    for a, b in zip(got.params.arrays(), expected.params.arrays(), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
 def test_threads_change_no_byte_of_a_model(capsys, folder, tmp_path):
     models = []
     file = tmp_path / "c.toml"
@@ -132,7 +154,7 @@ def test_threads_change_no_byte_of_a_model(capsys, folder, tmp_path):
         (("--epochs", "0"), 2, "epochs must be within 1..100000, got 0"),
         (("--threads", "0"), 2, "threads must be within 1..1024, got 0"),
         (("--labels", "frames"), 2, "'frames' is not one of 'frame', 'trial'"),
-        (("--backend", "cpus"), 2, "no backend 'cpus' (did you mean 'cpu'?); known: numpy, cpu"),
+        (("--backend", "cpus"), 2, "known: numpy, cpu, cuda, auto"),
         (("--config", "nothing.toml"), 2, "nothing.toml: No such file"),
         (("--resume", "nowhere"), 1, "no checkpoint in nowhere"),
     ],
