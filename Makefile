@@ -5,14 +5,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # An interpreter with the [bench] extra measures the peers too.
 BENCH_PYTHON ?= $(BIN)/python
+# On a machine with a GPU nothing is installed and no other folder is made: PYTHON is used as it is,
+# for at most so many seconds (a kernel that hangs must not hold the machine).
+GPU_TEST_S ?= 230
+GPU_BENCH_S ?= 250
+GPU_PYTHON = PYTHONPATH=$(CURDIR) PYTHONUNBUFFERED=1 timeout -k 10
 
-.PHONY: demo test test-slow check lint types layers coverage bench clean help
+.PHONY: demo test test-slow check lint types layers coverage bench test-gpu bench-gpu clean help
 
 help:
 	@echo "make demo    the whole job on a simulated board (installs into $(VENV) first)"
 	@echo "make test    the tests (installs into $(VENV) first)"
 	@echo "make check   lint, types, layers, tests with coverage"
 	@echo "make bench   every benchmark of speed; BENCH_PYTHON names an interpreter with the peers"
+	@echo "make test-gpu bench-gpu PYTHON=python3"
+	@echo "             tests and benchmarks on a GPU; installs nothing, see docs/performance-gpu.md"
 
 demo: $(VENV)/.run
 	@$(BIN)/streamrnn demo $(ARGS)
@@ -40,6 +47,13 @@ coverage: $(VENV)/.test
 
 bench: $(VENV)/.run
 	$(BENCH_PYTHON) -m benchmarks.all $(ARGS)
+
+test-gpu:
+	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(GPU_PYTHON) $(GPU_TEST_S) $(PYTHON) -m pytest \
+		-c tests/gpu/pytest.ini --rootdir=. --confcutdir=tests/gpu -p no:cacheprovider tests/gpu $(ARGS)
+
+bench-gpu:
+	@$(GPU_PYTHON) $(GPU_BENCH_S) $(PYTHON) -m benchmarks.gpu_all $(ARGS)
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "streamrnn needs Python 3.11 or newer; none was found" >&2; exit 1; }
