@@ -118,6 +118,7 @@ class Scanner:
         self._size = size_bytes
         self._budget = MAX_CHUNK_BYTES + MAX_EXPANSION * size_bytes
         self._n_damages = 0
+        self._searched = (0, 0)
 
     def pieces(self) -> Iterator[Piece]:
         """Yield what the file holds, in order, the magic bytes being read already.
@@ -149,7 +150,8 @@ class Scanner:
                     yield from self._stop(opcode, offset, end, str(error))
                     return
                 self._count_damage()
-                yield Damage(str(error))
+                if opcode != Opcode.HEADER:  # nothing here needs it
+                    yield Damage(str(error))
                 offset = found
                 continue
             if piece is not None:
@@ -175,9 +177,16 @@ class Scanner:
                 raise _BadRecordError(f"metadata of {length} bytes at byte {start}")
             return _metadata(self._read(start, length))
         expected = {Opcode.FOOTER: 20, Opcode.DATA_END: 4}.get(Opcode(opcode), length)
-        if length != expected:
+        if length != (self._header_size(start) if opcode == Opcode.HEADER else expected):
             raise _BadRecordError(f"bad record length at byte {start}")
         return None
+
+    def _header_size(self, start: int) -> int:
+        """Return the length of a header by the two texts that it holds."""
+        at = start
+        for _ in range(2):
+            at += 4 + int.from_bytes(self._read(at, 4), "little")
+        return at - start
 
     def _chunk(self, start: int, length: int) -> bytes:
         if length > MAX_CHUNK_BYTES:
@@ -214,20 +223,31 @@ class Scanner:
     # ---- damage
 
     def _resume(self, offset: int, end: int) -> int | None:
-        """Return where the walk goes on behind a bad record, or None at the end of what is good."""
-        return end if self._looks_sound(end) else self._find_record(offset + 1)
+        """Return where the walk goes on behind a bad record, or None at the end of what is good.
 
-    def _looks_sound(self, offset: int) -> bool:
-        if offset >= self._size:
-            return False
+        The record's own length may be what is wrong. So it is not believed where that would leap
+        over a record that can be found, at once or by the length of what seems to follow.
+        """
+        found = self._find_record(offset + 1)
+        return end if self._looks_sound(end, self._size if found is None else found) else found
+
+    def _looks_sound(self, offset: int, limit: int) -> bool:
+        """Return whether a record ends at `limit` or before, or begins there."""
         head = self._read(offset, _HEAD.size)
-        if len(head) < _HEAD.size:
+        if len(head) < _HEAD.size or offset > limit:
             return False
         opcode, length = _HEAD.unpack(head)
-        return opcode in _KNOWN and offset + _HEAD.size + length <= self._size
+        return offset == limit or (opcode in _KNOWN and offset + _HEAD.size + length <= limit)
 
     def _find_record(self, start: int) -> int | None:
         """Return the offset of the next chunk or description of right shape."""
+        since, found = self._searched
+        if not since <= start <= found:
+            found = self._search(start)
+            self._searched = (start, found)
+        return found if found < self._size else None
+
+    def _search(self, start: int) -> int:
         base = start
         while base < self._size:
             window = self._read(base, _WINDOW_BYTES + 64)
@@ -241,7 +261,7 @@ class Scanner:
                 if self._has_shape(base + place, opcode):
                     return base + place
             base += _WINDOW_BYTES
-        return None
+        return self._size
 
     def _has_shape(self, offset: int, opcode: int) -> bool:
         found, length = _HEAD.unpack(self._read(offset, _HEAD.size))

@@ -17,7 +17,7 @@ import lz4.frame
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mcap.writer import CompressionType, Writer
 from session_make import INFO, frames_of
@@ -33,6 +33,13 @@ N_CHUNKS = 8
 PER_CHUNK = 20
 
 
+class Recording(bytes):
+    """The bytes of a file; a failed test prints its arguments, and these are many."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A finished file: a first chunk, then eight of 20 frames (0.2 s) with labels between."""
@@ -46,7 +53,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> bytes:
             if k % 3 == 2:
                 writer.mark("left", "end")
             writer.flush()
-    return path.read_bytes()
+    return Recording(path.read_bytes())
 
 
 def records(data: bytes) -> list[tuple[int, int, int]]:
@@ -136,6 +143,7 @@ def test_a_cut_chunk_says_how_long_it_was(recording: bytes, tmp_path_factory: An
 
 @settings(max_examples=300)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), finished=st.booleans())
+@example(where=0.0014650366959800822, bit=1, finished=False)  # the length of the first record
 def test_a_flipped_bit_costs_one_chunk_at_most(
     where: float, bit: int, finished: bool, recording: bytes, tmp_path_factory: Any
 ) -> None:
@@ -153,6 +161,21 @@ def test_a_flipped_bit_costs_one_chunk_at_most(
     if len(there) < N_CHUNKS:
         lines = " ".join(session.problems)
         assert "damaged" in lines or "cut" in lines
+
+
+@pytest.mark.parametrize("which", range(14))
+@pytest.mark.parametrize("further", [1, 2, 5, 9])
+def test_a_length_that_leads_to_another_record_hides_none(
+    which: int, further: int, recording: bytes, tmp_path_factory: Any
+) -> None:
+    """It looks as sound as the right one."""
+    found = records(recording)
+    _, start, _ = found[which]
+    data = bytearray(recording)
+    struct.pack_into("<Q", data, start + 1, found[which + further][2] - start - 9)
+    session = read_bytes(bytes(data), tmp_path_factory)
+    assert len(assert_whole_chunks(session)) >= N_CHUNKS - 1
+    assert session.metadata == {"subject": "s"}
 
 
 def test_damage_is_counted_in_frames_and_seconds(recording: bytes, tmp_path_factory: Any) -> None:
