@@ -82,3 +82,36 @@ def store4(typing_context: Any, a: Any, at: Any, v0: Any, v1: Any, v2: Any, v3: 
 
     number = a.dtype
     return types.void(a, at, number, number, number, number), codegen
+
+
+@intrinsic
+def offset(typing_context: Any, a: Any, at: Any) -> Any:
+    """Return the pointer to ``a[at]``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _place(builder, *arguments)
+
+    return a(a, at), codegen
+
+
+@intrinsic
+def is_there(typing_context: Any, a: Any) -> Any:
+    """Return whether a pointer is not 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.icmp_unsigned("!=", builder.ptrtoint(arguments[0], _I64), _I64(0))
+
+    return types.boolean(a), codegen
+
+
+@intrinsic
+def barrier(typing_context: Any, which: Any, n_threads: Any) -> Any:
+    """Wait for `n_threads`, whole warps, at barrier `which` of the block's 16."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [_I32, _I32])
+        wait = ir.InlineAsm(kind, "bar.sync $0, $1;", "r,r,~{memory}", side_effect=True)
+        builder.call(wait, arguments, attrs=("convergent",))
+        return context.get_dummy_value()
+
+    return types.void(types.uint32, types.uint32), codegen

@@ -1,0 +1,499 @@
+"""A few rows of a batch as one value, and sums of products over them, held in registers.
+
+A value of `Rows` has a number for each of 1, 2, 4 or 8 rows; of one row it is a plain float. The
+arithmetic of the cell takes it as it takes any vector (`rnn.gates`), and each lane does what a
+float would do, so the bits do not depend on how many rows a thread has.
+
+All functions here are intrinsics. `like` is any value with as many rows as the result shall have.
+Rows in memory are `stride` elements apart; where there are only `n` of them (n > 0), the last one
+stands for the rest when they are read, and the rest is not written. Indices and strides are
+unsigned 32-bit numbers, `first` an unsigned 64-bit one.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, cast
+
+from llvmlite import ir
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.cuda import cgutils, types
+from numba.cuda.extending import register_model
+from numba.extending import lower_builtin, models
+
+from streamrnn.kernels.cuda.code.words import intrinsic
+from streamrnn.kernels.rnn.simd import Vector, ir_type
+
+_I32, _I64, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_FOUR = ir.VectorType(_FLOAT, 4)
+
+
+class Rows(Vector):
+    """The Numba type of a float32 of each of some rows."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.element, self.lanes = types.float32, n_rows
+        types.Type.__init__(self, name=f"rows({n_rows})")
+
+
+@cast(Callable[..., Any], register_model(Rows))
+class _RowsModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Rows) -> None:
+        super().__init__(manager, kind, ir_type(kind))  # type: ignore[no-untyped-call]
+
+
+#: By the number of rows.
+KINDS: dict[int, Any] = {1: types.float32} | {n: Rows(n) for n in (2, 4, 8)}
+_VECTORS = [kind for kind in KINDS.values() if isinstance(kind, Rows)]
+
+
+def _define_operator(function: Callable[..., Any], instruction: str) -> None:
+    """Give rows one of Python's operators."""
+
+    class Template(ConcreteTemplate):
+        cases = [_signature(kind, kind, kind) for kind in _VECTORS]  # noqa: RUF012
+
+    def lower(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return getattr(builder, instruction)(*arguments)
+
+    _infer_global(function)(Template)
+    for kind in _VECTORS:
+        _lower_builtin(function, kind, kind)(lower)
+
+
+_signature, _infer_global, _lower_builtin = (
+    cast(Callable[..., Any], f) for f in (signature, infer_global, lower_builtin)
+)
+_define_operator(operator.add, "fadd")
+_define_operator(operator.sub, "fsub")
+_define_operator(operator.mul, "fmul")
+_define_operator(operator.truediv, "fdiv")
+
+
+def n_lanes(kind: Any) -> int:
+    """Return how many rows a value of a type has."""
+    return kind.lanes if isinstance(kind, Rows) else 1
+
+
+def split(builder: Any, kind: Any, value: Any) -> list[Any]:
+    """Return the numbers of the rows."""
+    if not isinstance(kind, Rows):
+        return [value]
+    return [builder.extract_element(value, _I32(r)) for r in range(kind.lanes)]
+
+
+def joined(builder: Any, kind: Any, parts: list[Any]) -> Any:
+    """Return the value of the numbers of its rows."""
+    if not isinstance(kind, Rows):
+        return parts[0]
+    value = ir.Constant(ir_type(kind), ir.Undefined)
+    for r, part in enumerate(parts):
+        value = builder.insert_element(value, part, _I32(r))
+    return value
+
+
+def _wide(builder: Any, number: Any) -> Any:
+    return number if number.type.width == 64 else builder.zext(number, _I64)
+
+
+def _offsets(builder: Any, stride: Any, n: Any, lanes: int) -> list[Any]:
+    """Return the offset of each row's element, that of the last given row for missing ones."""
+    last, offsets = builder.sub(n, _I32(1)), []
+    for r in range(lanes):
+        row = builder.select(builder.icmp_unsigned("<", _I32(r), last), _I32(r), last)
+        offsets.append(builder.mul(row, stride))
+    return offsets
+
+
+def _places(builder: Any, pointer: Any, first: Any, offsets: list[Any]) -> list[Any]:
+    base = builder.gep(pointer, [_wide(builder, first)])
+    return [builder.gep(base, [builder.zext(offset, _I64)]) for offset in offsets]
+
+
+def _is_given(builder: Any, r: int, n: Any) -> Any:
+    return builder.icmp_unsigned("<", _I32(r), n)
+
+
+def _load_four(builder: Any, place: Any) -> list[Any]:
+    value = builder.load(builder.bitcast(place, _FOUR.as_pointer()))
+    value.align = 16
+    return [builder.extract_element(value, _I32(g)) for g in range(4)]
+
+
+@intrinsic
+def zeros(typing_context: Any, n_rows: Any) -> Any:
+    """Return zeros of so many rows, a constant."""
+    if not isinstance(n_rows, types.IntegerLiteral):
+        return None
+    kind = KINDS[n_rows.literal_value]
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        return ir.Constant(ir_type(kind), 0.0 if n_rows.literal_value == 1 else None)
+
+    return kind(n_rows), codegen
+
+
+@intrinsic
+def load_rows(typing_context: Any, like: Any, a: Any, at: Any) -> Any:
+    """Return the rows' numbers that begin at ``a[at]``, next to one another and aligned so."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        _, pointer, index = arguments
+        place = builder.gep(pointer, [_wide(builder, index)])
+        value = builder.load(builder.bitcast(place, ir_type(like).as_pointer()))
+        value.align = min(16, 4 * n_lanes(like))
+        return value
+
+    return like(like, a, at), codegen
+
+
+@intrinsic
+def store_rows(typing_context: Any, a: Any, at: Any, value: Any) -> Any:
+    """Write the rows' numbers to ``a[at]`` and behind it, aligned to as many."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        pointer, index, numbers = arguments
+        place = builder.gep(pointer, [_wide(builder, index)])
+        place = builder.bitcast(place, ir_type(value).as_pointer())
+        builder.store(numbers, place).align = min(16, 4 * n_lanes(value))
+        return context.get_dummy_value()
+
+    return types.void(a, at, value), codegen
+
+
+@intrinsic
+def gather_rows(typing_context: Any, like: Any, a: Any, first: Any, stride: Any, n: Any) -> Any:
+    """Return ``a[first + row * stride]`` of each row."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        _, pointer, begin, step, given = arguments
+        offsets = _offsets(builder, step, given, n_lanes(like))
+        parts = [builder.load(p) for p in _places(builder, pointer, begin, offsets)]
+        return joined(builder, like, parts)
+
+    return like(like, a, first, types.uint32, types.uint32), codegen
+
+
+@intrinsic
+def scatter_rows(
+    typing_context: Any, a: Any, first: Any, stride: Any, n: Any, value: Any
+) -> Any:
+    """Write each given row's number to ``a[first + row * stride]``."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        pointer, begin, step, given, numbers = arguments
+        lanes = n_lanes(value)
+        offsets = [builder.mul(_I32(r), step) for r in range(lanes)]
+        places = _places(builder, pointer, begin, offsets)
+        for r, part in enumerate(split(builder, value, numbers)):
+            with builder.if_then(_is_given(builder, r, given), likely=True):
+                builder.store(part, places[r])
+        return context.get_dummy_value()
+
+    return types.void(a, first, types.uint32, types.uint32, value), codegen
+
+
+@intrinsic
+def gather_gates(typing_context: Any, like: Any, a: Any, first: Any, stride: Any, n: Any) -> Any:
+    """Return the four numbers that begin at ``a[first + row * stride]`` of each row."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        _, pointer, begin, step, given = arguments
+        offsets = _offsets(builder, step, given, n_lanes(like))
+        fours = [_load_four(builder, p) for p in _places(builder, pointer, begin, offsets)]
+        gates = [joined(builder, like, [four[g] for four in fours]) for g in range(4)]
+        return cgutils.pack_array(builder, gates)
+
+    return types.UniTuple(like, 4)(like, a, first, types.uint32, types.uint32), codegen
+
+
+@intrinsic
+def scatter_gates(
+    typing_context: Any, a: Any, first: Any, stride: Any, n: Any,
+    v0: Any, v1: Any, v2: Any, v3: Any,
+) -> Any:  # fmt: skip
+    """Write four numbers of each given row to ``a[first + row * stride]`` and behind it."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        pointer, begin, step, given, *values = arguments
+        lanes = n_lanes(v0)
+        offsets = [builder.mul(_I32(r), step) for r in range(lanes)]
+        places = _places(builder, pointer, begin, offsets)
+        parts = [split(builder, v0, value) for value in values]
+        for r in range(lanes):
+            four = joined_four(builder, [part[r] for part in parts])
+            with builder.if_then(_is_given(builder, r, given), likely=True):
+                builder.store(four, builder.bitcast(places[r], _FOUR.as_pointer())).align = 16
+        return context.get_dummy_value()
+
+    return types.void(a, first, types.uint32, types.uint32, v0, v0, v0, v0), codegen
+
+
+def joined_four(builder: Any, parts: list[Any]) -> Any:
+    """Return four numbers as LLVM's vector."""
+    value = ir.Constant(_FOUR, ir.Undefined)
+    for g, part in enumerate(parts):
+        value = builder.insert_element(value, part, _I32(g))
+    return value
+
+
+@intrinsic
+def state_rows(
+    typing_context: Any, like: Any, a: Any, at: Any, stride: Any, index: Any, row: Any, n: Any
+) -> Any:
+    """Return ``a[which * stride + at]`` of each row from `row` on.
+
+    ``which`` is the row's number, or ``index[row]`` where `index`, a pointer to int32, is not 0.
+    """
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        _, pointer, column, step, table, first, given = arguments
+        parts = []
+        for offset in _offsets(builder, _I32(1), given, n_lanes(like)):
+            which = _looked_up(builder, table, builder.add(first, offset))
+            parts.append(builder.load(_state_place(builder, pointer, which, step, column)))
+        return joined(builder, like, parts)
+
+    word = types.uint32
+    return like(like, a, word, word, index, word, word), codegen
+
+
+@intrinsic
+def set_state_rows(
+    typing_context: Any, a: Any, at: Any, stride: Any, index: Any, row: Any, n: Any, value: Any
+) -> Any:
+    """Write what `state_rows` reads, for the given rows."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        pointer, column, step, table, first, given, numbers = arguments
+        for r, part in enumerate(split(builder, value, numbers)):
+            with builder.if_then(_is_given(builder, r, given), likely=True):
+                which = _looked_up(builder, table, builder.add(first, _I32(r)))
+                builder.store(part, _state_place(builder, pointer, which, step, column))
+        return context.get_dummy_value()
+
+    word = types.uint32
+    return types.void(a, word, word, index, word, word, value), codegen
+
+
+def _looked_up(builder: Any, table: Any, row: Any) -> Any:
+    """Return ``table[row]``, or the row itself where there is no table."""
+    none = builder.icmp_unsigned("==", builder.ptrtoint(table, _I64), _I64(0))
+    before = builder.block
+    with builder.if_then(builder.not_(none), likely=False):
+        found = builder.load(builder.gep(table, [builder.zext(row, _I64)]))
+        inside = builder.block
+    which = builder.phi(_I32)
+    which.add_incoming(row, before)
+    which.add_incoming(found, inside)
+    return which
+
+
+def _state_place(builder: Any, pointer: Any, which: Any, stride: Any, column: Any) -> Any:
+    at = builder.mul(builder.zext(which, _I64), builder.zext(stride, _I64))
+    return builder.gep(pointer, [builder.add(at, builder.zext(column, _I64))])
+
+
+@intrinsic
+def where_live(
+    typing_context: Any, t: Any, ends: Any, row: Any, n: Any, new: Any, old: Any
+) -> Any:
+    """Return `new` of each row that has not ended before step `t`, else `old`."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        step, table, first, given, after, before = arguments
+        parts = []
+        offsets = _offsets(builder, _I32(1), given, n_lanes(new))
+        pairs = zip(split(builder, new, after), split(builder, new, before), strict=True)
+        for offset, (a, b) in zip(offsets, pairs, strict=True):
+            place = builder.gep(table, [builder.zext(builder.add(first, offset), _I64)])
+            live = builder.icmp_signed("<", step, builder.load(place))
+            parts.append(builder.select(live, a, b))
+        return joined(builder, new, parts)
+
+    return new(types.int32, ends, types.uint32, types.uint32, new, new), codegen
+
+
+@intrinsic
+def store_turned(
+    typing_context: Any, a: Any, first: Any, step: Any, n_in: Any, n_rows: Any, value: Any
+) -> Any:
+    """Write element ``e = first + lane * step`` of a block of rows of `n_in` to its turned place.
+
+    That is ``a[(e % n_in) * n_rows + e // n_in]``; elements behind the last row are not written.
+    """
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        pointer, begin, apart, width, rows, numbers = arguments
+        n_elements = builder.mul(width, rows)
+        for s, part in enumerate(split(builder, value, numbers)):
+            element = builder.add(begin, builder.mul(_I32(s), apart))
+            with builder.if_then(builder.icmp_unsigned("<", element, n_elements)):
+                row = builder.udiv(element, width)
+                k = builder.sub(element, builder.mul(row, width))
+                at = builder.add(builder.mul(k, rows), row)
+                builder.store(part, builder.gep(pointer, [builder.zext(at, _I64)]))
+        return context.get_dummy_value()
+
+    word = types.uint32
+    return types.void(a, word, word, word, word, value), codegen
+
+
+class _Sums:
+    """Writes the loop of `add_products`.
+
+    Attributes
+    ----------
+    n_rows : int
+    unroll : int
+        k that are loaded together, while the products of those before are added.
+    """
+
+    #: By the number of rows: as many as hide the latency of a load behind the sums, and fit.
+    UNROLL = {1: 8, 2: 4, 4: 4, 8: 2}  # noqa: RUF012
+
+    def __init__(self, builder: Any, n_rows: int, strides: tuple[Any, Any]) -> None:
+        self.builder, self.n_rows = builder, n_rows
+        self.unroll = self.UNROLL[n_rows]
+        self.w_stride, self.a_stride = (builder.zext(s, _I64) for s in strides)
+        name = "llvm.fma.f32"
+        declare: Any = cgutils.get_or_insert_function
+        self.fma = declare(builder.module, ir.FunctionType(_FLOAT, [_FLOAT] * 3), name)
+
+    def load(self, w: Any, a: Any, n: int) -> tuple[list[Any], Any, Any]:
+        """Return the numbers of n k, and the pointers behind them."""
+        builder, numbers, w_at = self.builder, [], w
+        for _ in range(n):
+            numbers += _load_four(builder, w_at)
+            w_at = builder.gep(w_at, [self.w_stride])
+        # As many k at once as 16 bytes hold; they lie next to one another if they are more.
+        at_once = min(n, max(1, 4 // self.n_rows))
+        step = builder.mul(self.a_stride, _I64(at_once))
+        for _ in range(n // at_once):
+            numbers += self._load_row_numbers(a, at_once * self.n_rows)
+            a = builder.gep(a, [step])
+        return numbers, w_at, a
+
+    def _load_row_numbers(self, place: Any, n: int) -> list[Any]:
+        builder, width = self.builder, min(4, n)
+        kind = ir.VectorType(_FLOAT, width)
+        numbers = []
+        for begin in range(0, n, width):
+            here = builder.gep(place, [_I64(begin)])
+            value = builder.load(builder.bitcast(here, kind.as_pointer()))
+            value.align = 4 * width
+            numbers += [builder.extract_element(value, _I32(j)) for j in range(width)]
+        return numbers
+
+    def add(self, totals: list[Any], numbers: list[Any], n: int) -> list[Any]:
+        """Return the totals, gate by gate, with the products of n k added."""
+        weights, values = numbers[: 4 * n], numbers[4 * n :]
+        for k in range(n):
+            four = weights[4 * k : 4 * k + 4]
+            row = values[k * self.n_rows : (k + 1) * self.n_rows]
+            products = [(w, x) for w in four for x in row]
+            totals = [
+                self.builder.call(self.fma, [w, x, total])
+                for (w, x), total in zip(products, totals, strict=True)
+            ]
+        return totals
+
+    def run(self, totals: list[Any], w: Any, a: Any, n: Any) -> list[Any]:
+        """Return the totals with n k added: blocks with loads ahead, then what is left."""
+        builder, unroll = self.builder, self.unroll
+        n_blocks = builder.udiv(n, _I32(unroll))
+        before = builder.block
+        first, body, last, rest = (
+            builder.append_basic_block(name) for name in ("first", "blocks", "last", "rest")
+        )
+        builder.cbranch(builder.icmp_unsigned(">", n_blocks, _I32(0)), first, rest)
+
+        builder.position_at_end(first)
+        numbers, w_next, a_next = self.load(w, a, unroll)
+        builder.cbranch(builder.icmp_unsigned(">", n_blocks, _I32(1)), body, last)
+
+        builder.position_at_end(body)
+        loop = [
+            self._phi(value, first) for value in (w_next, a_next, _I32(1), *totals, *numbers)
+        ]
+        (w_at, a_at, done), sums, held = loop[:3], loop[3:][: len(totals)], loop[3 + len(totals) :]
+        ahead, w_after, a_after = self.load(w_at, a_at, unroll)
+        added, count = self.add(sums, held, unroll), builder.add(done, _I32(1))
+        for phi, value in zip(loop, (w_after, a_after, count, *added, *ahead), strict=True):
+            phi.add_incoming(value, body)
+        again = builder.cbranch(builder.icmp_unsigned("<", count, n_blocks), body, last)
+        again.set_metadata("llvm.loop", _not_unrolled(builder.module))
+
+        builder.position_at_end(last)
+        came, went = (w_next, a_next, *totals, *numbers), (w_after, a_after, *added, *ahead)
+        w_last, a_last, *merged = (
+            self._phi(x, first, y, body) for x, y in zip(came, went, strict=True)
+        )
+        finished = self.add(merged[: len(totals)], merged[len(totals) :], unroll)
+        builder.branch(rest)
+
+        builder.position_at_end(rest)
+        came, went = (w, a, *totals), (w_last, a_last, *finished)
+        w_rest, a_rest, *sums = (
+            self._phi(x, before, y, last) for x, y in zip(came, went, strict=True)
+        )
+        size = unroll // 2
+        while size:
+            w_rest, a_rest, sums = self._run_some(sums, w_rest, a_rest, n, size)
+            size //= 2
+        return sums
+
+    def _run_some(
+        self, totals: list[Any], w: Any, a: Any, n: Any, size: int
+    ) -> tuple[Any, Any, list[Any]]:
+        """Add `size` k, a power of two, if the number n has that bit."""
+        builder = self.builder
+        before = builder.block
+        has_bit = builder.icmp_unsigned("!=", builder.and_(n, _I32(size)), _I32(0))
+        with builder.if_then(has_bit):
+            numbers, w_after, a_after = self.load(w, a, size)
+            added, inside = self.add(totals, numbers, size), builder.block
+        came, went = (w, a, *totals), (w_after, a_after, *added)
+        w, a, *sums = (self._phi(x, before, y, inside) for x, y in zip(came, went, strict=True))
+        return w, a, sums
+
+    def _phi(self, value: Any, block: Any, *more: Any) -> Any:
+        phi = self.builder.phi(value.type)
+        for v, b in ((value, block), *zip(more[0::2], more[1::2], strict=True)):
+            phi.add_incoming(v, b)
+        return phi
+
+
+def _not_unrolled(module: Any) -> Any:
+    """Return the note on a loop that keeps LLVM from unrolling it once more."""
+    no = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    note = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}"), no])
+    note.operands = (note, no)  # what LLVM knows a loop's note by
+    return note
+
+
+@intrinsic
+def add_products(
+    typing_context: Any, v0: Any, v1: Any, v2: Any, v3: Any, w: Any, w_stride: Any,
+    a: Any, a_stride: Any, n: Any,
+) -> Any:  # fmt: skip
+    """Return four values of rows with products added, k ascending, each fused with its sum::
+
+        v[j][row] += sum over k < n of w[k * w_stride + j] * a[k * a_stride + row]
+
+    Both are read 16 bytes at a time and aligned so. With fewer than 4 rows, `a_stride` is their
+    number, and `a` is read up to 16 bytes at once.
+    """
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        *values, w_at, w_step, a_at, a_step, count = arguments
+        lanes = n_lanes(v0)
+        totals = [part for value in values for part in split(builder, v0, value)]
+        emit = _Sums(builder, lanes, (w_step, a_step))
+        sums = emit.run(totals, w_at, a_at, count)
+        parts = [sums[j * lanes : (j + 1) * lanes] for j in range(4)]
+        return cgutils.pack_array(builder, [joined(builder, v0, part) for part in parts])
+
+    word = types.uint32
+    return types.UniTuple(v0, 4)(v0, v0, v0, v0, w, word, a, word, word), codegen
