@@ -39,8 +39,10 @@ _KERNELS = Path(__file__).parents[1]
 _SOURCES = (
     "cuda/code/*.py",
     "cuda/compile.py",
+    "cuda/tensor_layout.py",
     "jit.py",
     "rnn/gates.py",
+    "rnn/machine.py",
     "rnn/simd.py",
 )
 #: What makes machine code of them: first names of packages, with or without ``-cu12`` behind.
@@ -205,10 +207,10 @@ def _check_compiler(missing: Sequence[Kernel], capability: tuple[int, int]) -> N
         return
     first = missing[0].full_name
     name = architecture(capability)
-    is_stale = any(folder.glob(f"{first}.sm_*.cubin")) if folder.is_dir() else False
+    is_stale = any(any(folder.glob(f"{first}.{n}.*.cubin")) for n in _runnable(capability))
     what = "was compiled from other sources" if is_stale else f"is not there for {name}"
     complaint = (
-        f"{first} {what} in {VARIABLE}={folder} ({len(missing)} kernels like that): compile them"
+        f"{first} {what} in {VARIABLE}={folder} ({len(missing)} kernels are missing): compile them"
         f" with: python -m {_ITSELF} --architecture {name} --into DIR"
     )
     if not has:

@@ -167,8 +167,8 @@ class DriverDevice:
             address = self._pool.take(n_bytes)
         if not address:
             raise BackendUnavailable(
-                f"{self.name} has too little memory: {_mib(n_bytes)} MiB more are needed,"
-                f" {_mib(self.n_free_bytes())} of {_mib(self.n_bytes)} are free: take a smaller"
+                f"{self.name} has too little memory: {-(-n_bytes // _MIB)} MiB more are needed,"
+                f" {self.n_free_bytes() // _MIB} of {self.n_bytes // _MIB} are free: take a smaller"
                 " batch or shorter slices, or the cpu backend"
             )
         return address
@@ -260,7 +260,7 @@ class DriverDevice:
                 loaded.form.pack_into(loaded.values, 0, *arguments)
             except struct.error as error:
                 raise TypeError(f"{kernel.full_name} takes {kernel.signature!r}: {error}") from None
-            (code,) = self.api.cuLaunchKernel(
+            code, *_ = self.api.cuLaunchKernel(
                 loaded.function, grid[0], grid[1], 1, n_threads, 1, 1, shared_bytes,
                 self._stream, loaded.parameters, 0,
             )  # fmt: skip
@@ -367,7 +367,3 @@ def _data(a: Array) -> int:
     if not a.flags.c_contiguous:
         raise ValueError("an array that goes to a device or comes from it must be C-contiguous")
     return int(a.__array_interface__["data"][0])
-
-
-def _mib(n_bytes: int) -> str:
-    return f"{-(-n_bytes // _MIB)}"

@@ -41,8 +41,10 @@ class Pool:
         if kept:
             return kept.pop()
         address = self._allocate(size)
-        if not address and self.n_kept_bytes:
+        if not address:
             self.drop()
+            # It may just fit without what rounding adds.
+            size = max(1, -(-n_bytes // _STEP_BYTES)) * _STEP_BYTES
             address = self._allocate(size)
         if address:
             self._sizes[address] = size
