@@ -41,7 +41,7 @@ def command(*, as_json: bool, bench: bool) -> None:
 def _lines(d: dict[str, Any]) -> Iterator[str]:
     from streamrnn.core.text import printable
 
-    for head, text in (*_machine(d), *_checks(d), *_speeds(d)):
+    for head, text in (*_machine(d), *_checks(d), *_gpu(d["gpu"]), *_speeds(d)):
         yield f"{head:<10}{printable(text, 400)}"
     if not d["problems"]:
         yield "all is well"
@@ -81,6 +81,25 @@ def _checks(d: dict[str, Any]) -> Iterator[tuple[str, str]]:
         off = "not a number" if error is None else f"within {error:.1g} of plain NumPy"
         allowed = f"allowed {check['tolerance']:g}"
         yield "check", f"the network is {off} ({allowed}), the decoder {agrees} the plain one"
+
+
+def _gpu(gpu: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if "name" not in gpu:
+        yield "gpu", f"none: {gpu['why']}"
+        return
+    memory = f"{gpu['free_mib']} of {gpu['memory_mib']} MiB free"
+    knows = ".".join(map(str, gpu["driver_cuda"]))
+    yield "gpu", (f"{gpu['name']} ({gpu['architecture']}), {gpu['n_multiprocessors']} "
+                  f"multiprocessors, {memory}, driver knows CUDA {knows}")  # fmt: skip
+    tools = ", ".join(f"{name} {version}" for name, version in gpu["compiler"].items())
+    ready = f"{gpu['n_compiled']} of {gpu['n_kernels']} kernels were compiled before"
+    yield "gpu code", f"{ready}; compiler: {tools or 'none'}"
+    if "why" in gpu:
+        yield "gpu check", f"none: {gpu['why']}"
+    elif "network_error" in gpu:
+        off = gpu["network_error"]
+        near = "not a number" if off is None else f"within {off:.1g} of plain NumPy"
+        yield "gpu check", f"the network is {near}"
 
 
 def _speeds(d: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.core.errors import StreamRNNError
+from streamrnn.core.errors import BackendUnavailable, StreamRNNError
 from streamrnn.core.types import F32, Frames
 from streamrnn.kernels import get_backend, host, native, store, units
+from streamrnn.kernels.cuda.kernel import architecture
 from streamrnn.kernels.params import LayerParams, Params
 from streamrnn.kernels.rnn.machine import VECTOR_BYTES
 from streamrnn.wire.decoder import WireDecoder
@@ -58,6 +59,7 @@ def examine(*, bench: bool = True) -> Health:
         "n_cores": _n_cores(),
         "layer": "Python threads; compiled code releases the interpreter's lock",
     }
+    health.document["gpu"] = _gpu(health)
     try:
         health.document["check"] = _check(health)
         if bench:
@@ -105,6 +107,43 @@ def _cache(health: Health) -> dict[str, Any]:
     return {"folder": None if folder is None else str(folder), "problem": why, "units": ready}
 
 
+def _gpu(health: Health) -> dict[str, Any]:
+    """Return what GPU there is, or why there is none, which is no problem."""
+    from streamrnn.kernels.cuda import cubins, driver
+    from streamrnn.kernels.cuda.catalogue import catalogue
+
+    try:
+        device = driver.open_device()
+    except BackendUnavailable as error:
+        return {"why": str(error)}
+    kernels = catalogue(device.capability)
+    found = {
+        "name": device.name,
+        "architecture": architecture(device.capability),
+        "n_multiprocessors": device.n_multiprocessors,
+        "free_mib": device.n_free_bytes() >> 20,
+        "memory_mib": device.n_bytes >> 20,
+        "driver_cuda": list(device.driver_version),
+        "compiler": dict(cubins.tools()) if cubins.has_compiler() else {},
+        "n_kernels": len(kernels),
+        "n_compiled": sum(cubins.is_ready(kernel, device.capability) for kernel in kernels),
+    }
+    try:
+        cubins.check(kernels, device.capability)
+    except BackendUnavailable as error:
+        return {**found, "why": str(error)}
+    try:
+        off = _network_error("cuda")
+    except StreamRNNError as error:
+        health.problems.append(str(error))
+        return found
+    if not off <= TOLERANCE:
+        health.problems.append(
+            f"the network on the GPU is off by {off:.2g} from plain NumPy: please report it"
+        )
+    return {**found, "network_error": off if np.isfinite(off) else None}
+
+
 # ---- is it right?
 
 
@@ -136,13 +175,13 @@ def _params(rng: np.random.Generator) -> Params:
     return Params((layer,), draw(n_classes, n_hidden), draw(n_classes))
 
 
-def _network_error() -> float:
-    """Return how far the compiled network strays from the oracle in a few steps."""
+def _network_error(compiled: str = "cpu") -> float:
+    """Return how far a backend's network strays from the oracle in a few steps."""
     rng = np.random.default_rng(0)
     params = _params(rng)
     x = rng.standard_normal((20, 3, SHAPE[0])).astype(np.float32)
     given = []
-    for name in ("numpy", "cpu"):
+    for name in ("numpy", compiled):
         backend = get_backend(name)
         handle = backend.upload(params)
         logits, _ = backend.forward(handle, x, backend.zero_state(handle, 3))

@@ -54,6 +54,22 @@ def compile_all() -> tuple[list[str], int]:
     return _compile(units.parts(units.ALL, np.float32, np.float64))
 
 
+def compile_gpu() -> tuple[list[str], int]:
+    """Compile every kernel of the GPU of this machine; see `compile_live`.
+
+    Raises
+    ------
+    BackendUnavailable
+        There is no GPU that can be used, or no compiler.
+    """
+    from streamrnn.kernels.cuda import cubins, driver
+    from streamrnn.kernels.cuda.catalogue import catalogue
+
+    capability = driver.open_device().capability
+    kernels = catalogue(capability)
+    return [kernel.full_name for kernel in kernels], cubins.prepare(kernels, capability)
+
+
 def _compile(parts: list[native.Part]) -> tuple[list[str], int]:
     parts = list(dict.fromkeys(parts))
     return [part.name for part in parts], native.prepare(parts)
@@ -63,6 +79,8 @@ def warm_up(bundle: Bundle, backend: Backend) -> None:
     """Send a few frames of zeros through a throw-away decoder and pipeline."""
     compile_live(bundle.params.dtype, backend.name)
     warm_up_decoder()
+    if backend.name == "cuda":  # the frames below do not need every kernel
+        backend.warm_up(bundle.params.dtype)
     pipeline = Pipeline(bundle, backend)
     pipeline.start(StreamInfo(bundle.channels, bundle.rate_hz))
     for first, n in ((0, 1), (1, 3), (6, 2)):  # one frame, a block, and a gap

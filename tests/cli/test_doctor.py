@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from live_make import main
 
 from streamrnn.kernels import build, host, native, store
+from streamrnn.kernels.cuda import catalogue, cubins, driver
+from streamrnn.kernels.cuda.kernel import Kernel
 from streamrnn.runtime import health
 
 
@@ -38,7 +41,7 @@ def test_what_is_wrong_is_said_and_gives_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "problem", lambda: "/c is not writable")
-    monkeypatch.setattr(health, "_network_error", lambda: float("inf"))
+    monkeypatch.setattr(health, "_network_error", lambda *_: float("inf"))
     monkeypatch.setattr(health, "_decodes", lambda: False)
     code, out, _ = main(capsys, "doctor", "--no-bench")
     assert code == 1
@@ -51,13 +54,86 @@ def test_what_is_wrong_is_said_and_gives_exit_code_1(
 def test_a_compiler_that_fails_is_a_problem_and_no_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails() -> float:
+    def fails(*_: str) -> float:
         raise health.StreamRNNError("cannot compile the kernels of infer-f4: no Numba")
 
     monkeypatch.setattr(health, "_network_error", fails)
     code, out, _ = main(capsys, "doctor", "--json")
     assert code == 1
     assert json.loads(out)["problems"][-1] == "cannot compile the kernels of infer-f4: no Numba"
+
+
+def test_no_gpu_is_one_calm_line(capsys: pytest.CaptureFixture[str], no_gpu: None) -> None:
+    code, out, _ = main(capsys, "doctor", "--no-bench")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("gpu")]
+    assert line == "gpu       none: no NVIDIA driver is installed here (libcuda.so.1 was not found)"
+
+
+KERNELS = [Kernel(name, "nowhere", "make", "f4*") for name in ("a", "b", "c")]
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be a GPU with three kernels, one of which was compiled, and a compiler."""
+    device = SimpleNamespace(
+        name="Fake H100",
+        capability=(9, 0),
+        n_multiprocessors=132,
+        n_bytes=80 << 30,
+        n_free_bytes=lambda: 79 << 30,
+        driver_version=(13, 0),
+    )
+    monkeypatch.setattr(driver, "open_device", lambda: device)
+    monkeypatch.setattr(catalogue, "catalogue", lambda capability: KERNELS)
+    monkeypatch.setattr(cubins, "is_ready", lambda kernel, capability: kernel.name == "a")
+    monkeypatch.setattr(cubins, "has_compiler", lambda: True)
+    monkeypatch.setattr(cubins, "tools", lambda: {"numba-cuda": "0.30.4"})
+    monkeypatch.setattr(cubins, "codes", lambda kernels, capability: {})
+    monkeypatch.setattr(health, "_network_error", lambda *_: 1e-7)
+
+
+def test_a_gpu_is_described_and_checked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, gpu: None
+) -> None:
+    code, out, _ = main(capsys, "doctor", "--no-bench")
+    assert code == 0
+    assert [line for line in out.splitlines() if line.startswith("gpu")] == [
+        "gpu       Fake H100 (sm_90a), 132 multiprocessors, 80896 of 81920 MiB free, driver knows"
+        " CUDA 13.0",
+        "gpu code  1 of 3 kernels were compiled before; compiler: numba-cuda 0.30.4",
+        "gpu check the network is within 1e-07 of plain NumPy",
+    ]
+    monkeypatch.setattr(health, "_network_error", lambda name="cpu": float(name == "cuda"))
+    code, out, _ = main(capsys, "doctor", "--no-bench")
+    assert code == 1
+    assert "PROBLEM   the network on the GPU is off by 1 from plain NumPy: please report it" in out
+
+
+def test_a_gpu_without_a_compiler_is_no_problem(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, gpu: None
+) -> None:
+    monkeypatch.delenv(cubins.VARIABLE, raising=False)
+    monkeypatch.setattr(cubins, "has_compiler", lambda: False)
+    code, out, _ = main(capsys, "doctor", "--no-bench")
+    assert code == 0
+    assert "gpu check none: there is no compiler for CUDA kernels: pip install" in out
+
+
+def test_a_warm_up_compiles_the_gpus_kernels_too(
+    capsys: pytest.CaptureFixture[str], gpu: None
+) -> None:
+    code, out, err = main(capsys, "warmup", "--backend", "auto")
+    assert (code, err) == (0, "backend cuda: Fake H100\n")
+    assert "gpu     3 kernels, 2 of them compiled now" in out
+
+
+def test_a_warm_up_for_a_gpu_that_is_not_there_is_one_line(
+    capsys: pytest.CaptureFixture[str], no_gpu: None
+) -> None:
+    code, out, err = main(capsys, "warmup", "--backend", "cuda")
+    assert (code, out) == (1, "")
+    assert err.startswith("streamrnn: no NVIDIA driver is installed here")
 
 
 @pytest.fixture

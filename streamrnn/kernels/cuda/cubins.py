@@ -89,6 +89,13 @@ def is_ready(kernel: Kernel, capability: tuple[int, int]) -> bool:
     return store.read(*_key(kernel, architecture(capability))) is not None
 
 
+def prepare(kernels: Iterable[Kernel], capability: tuple[int, int]) -> int:
+    """Compile those kernels that are not there yet; return how many. See `codes`."""
+    missing = [kernel for kernel in dict.fromkeys(kernels) if not is_ready(kernel, capability)]
+    codes(missing, capability)
+    return len(missing)
+
+
 def check(kernels: Iterable[Kernel], capability: tuple[int, int]) -> None:
     """Make sure that kernels are there or can be compiled.
 
