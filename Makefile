@@ -11,13 +11,16 @@ GPU_TEST_S ?= 230
 GPU_BENCH_S ?= 250
 GPU_PYTHON = PYTHONPATH=$(CURDIR) PYTHONUNBUFFERED=1 timeout -k 10
 
-.PHONY: demo test test-slow check lint types layers coverage bench test-gpu bench-gpu clean help
+.PHONY: demo test test-slow check lint types layers coverage bench gpu-kernels test-gpu bench-gpu \
+	clean help
 
 help:
 	@echo "make demo    the whole job on a simulated board (installs into $(VENV) first)"
 	@echo "make test    the tests (installs into $(VENV) first)"
 	@echo "make check   lint, types, layers, tests with coverage"
 	@echo "make bench   every benchmark of speed; BENCH_PYTHON names an interpreter with the peers"
+	@echo "make gpu-kernels ARCH=sm_90a"
+	@echo "             compiles what a GPU runs into build/cubins, for a machine without the compiler"
 	@echo "make test-gpu bench-gpu PYTHON=python3"
 	@echo "             tests and benchmarks on a GPU; installs nothing, see docs/performance-gpu.md"
 
@@ -47,6 +50,10 @@ coverage: $(VENV)/.test
 
 bench: $(VENV)/.run
 	$(BENCH_PYTHON) -m benchmarks.all $(ARGS)
+
+# Without ARCH for all architectures; the other machine is told by STREAMRNN_CUBIN_DIR=build/cubins.
+gpu-kernels: $(VENV)/.cuda
+	$(BIN)/python -m streamrnn.kernels.cuda.cubins $(ARCH:%=--architecture %) --into $(or $(INTO),build/cubins)
 
 test-gpu:
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(GPU_PYTHON) $(GPU_TEST_S) $(PYTHON) -m pytest \
