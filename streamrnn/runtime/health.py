@@ -121,7 +121,7 @@ def _gpu(health: Health) -> dict[str, Any]:
         "name": device.name,
         "architecture": architecture(device.capability),
         "n_multiprocessors": device.n_multiprocessors,
-        "free_mib": device.n_free_bytes() >> 20,
+        "free_mib": device.n_free_bytes >> 20,
         "memory_mib": device.n_bytes >> 20,
         "driver_cuda": list(device.driver_version),
         "compiler": dict(cubins.tools()) if cubins.has_compiler() else {},

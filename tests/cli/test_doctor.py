@@ -81,7 +81,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         capability=(9, 0),
         n_multiprocessors=132,
         n_bytes=80 << 30,
-        n_free_bytes=lambda: 79 << 30,
+        n_free_bytes=79 << 30,
         driver_version=(13, 0),
     )
     monkeypatch.setattr(driver, "open_device", lambda: device)

@@ -177,7 +177,7 @@ def test_memory_is_kept_for_the_next_and_given_back_in_need(api, device):
     assert device.allocate(60 * MIB - 100) == first
     assert api.calls.count("cuMemAlloc") == 1
     device.free(first)
-    assert device.n_free_bytes() == 100 * MIB
+    assert device.n_free_bytes == 100 * MIB
     assert device.allocate(80 * MIB) in api.blocks
     assert len(api.blocks) == 1
 

@@ -168,7 +168,7 @@ class DriverDevice:
         if not address:
             raise BackendUnavailable(
                 f"{self.name} has too little memory: {-(-n_bytes // _MIB)} MiB more are needed,"
-                f" {self.n_free_bytes() // _MIB} of {self.n_bytes // _MIB} are free: take a smaller"
+                f" {self.n_free_bytes // _MIB} of {self.n_bytes // _MIB} are free: take a smaller"
                 " batch or shorter slices, or the cpu backend"
             )
         return address
@@ -178,8 +178,9 @@ class DriverDevice:
         with self._lock:
             self._pool.give(address)
 
+    @property
     def n_free_bytes(self) -> int:
-        """Return how much memory can still be allocated."""
+        """How much memory can still be allocated."""
         with self._lock:
             self._enter()
             free, _ = self._cu.call("cuMemGetInfo")
@@ -187,6 +188,8 @@ class DriverDevice:
 
     def write(self, address: int, source: Array) -> None:
         """See `Device`."""
+        if not source.nbytes:
+            return
         # From memory of this kind the driver has taken all before it returns.
         with self._lock:
             self._enter()
@@ -195,6 +198,8 @@ class DriverDevice:
     def read(self, address: int, into: Array) -> None:
         """See `Device`."""
         data, n_bytes = _data(into), into.nbytes
+        if not n_bytes:
+            return
         with self._lock:
             self._enter()
             direct = n_bytes > _STAGE_BYTES
@@ -206,12 +211,16 @@ class DriverDevice:
 
     def copy(self, to: int, source: int, n_bytes: int) -> None:
         """See `Device`."""
+        if not n_bytes:
+            return
         with self._lock:
             self._enter()
             self._cu.call("cuMemcpyDtoDAsync", to, source, n_bytes, self._stream)
 
     def zero(self, address: int, n_bytes: int) -> None:
         """See `Device`."""
+        if not n_bytes:
+            return
         with self._lock:
             self._enter()
             self._cu.call("cuMemsetD8Async", address, 0, n_bytes, self._stream)
