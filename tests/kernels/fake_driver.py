@@ -48,6 +48,7 @@ class FakeDriver:
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
         CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT="n",
         CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
+        CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES="reads_host",
     )
     CUfunction_attribute = SimpleNamespace(
         CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES="static",
@@ -59,7 +60,7 @@ class FakeDriver:
     def __init__(self, *kernels: Kernel, capability=(9, 0), cuda=13000, n_bytes=100 * MIB):
         self.kernels = {kernel.name: kernel for kernel in kernels}
         self.attributes = dict(zip(("major", "minor"), capability, strict=True))
-        self.attributes |= {"n": 132, "shared": 227 << 10}
+        self.attributes |= {"n": 132, "shared": 227 << 10, "reads_host": 0}
         self.cuda, self.n_bytes = cuda, n_bytes
         self.errors: dict[str, str | Exception] = {}
         self.calls: list[str] = []

@@ -72,6 +72,15 @@ def test_what_is_written_copied_and_zeroed_is_read(device, n_floats):
             device.write(a, odd)
 
 
+def test_a_device_that_reads_the_hosts_memory_itself_is_waited_for(api):
+    x = np.zeros(4, np.float32)
+    for n_waits in (0, 1):
+        api.attributes["reads_host"] = n_waits
+        device = DriverDevice(api)
+        device.write(device.allocate(16), x)
+        assert api.calls.count("cuStreamSynchronize") == n_waits
+
+
 def test_a_launch_passes_each_argument_in_its_form(api, device, compiled):
     arguments = (1 << 45, -7, -(1 << 40), 0xFFFFFFFF, (1 << 64) - 1, 0.5)
     device.launch(TINY, (3, 2), 64, arguments, 100)

@@ -145,6 +145,7 @@ class DriverDevice:
         self.capability = (ask("COMPUTE_CAPABILITY_MAJOR"), ask("COMPUTE_CAPABILITY_MINOR"))
         self.n_multiprocessors = ask("MULTIPROCESSOR_COUNT")
         self.shared_bytes = ask("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN")
+        self._reads_host = bool(ask("PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES"))
         if self.capability < OLDEST:
             raise BackendUnavailable(
                 f"{self.name} is too old: compute capability {dotted(self.capability)}, and"
@@ -190,10 +191,11 @@ class DriverDevice:
         """See `Device`."""
         if not source.nbytes:
             return
-        # From memory of this kind the driver has taken all before it returns.
         with self._lock:
             self._enter()
             self._cu.call("cuMemcpyHtoDAsync", address, _data(source), source.nbytes, self._stream)
+            if self._reads_host:  # else the driver has taken all of it before it returns
+                self.wait()
 
     def read(self, address: int, into: Array) -> None:
         """See `Device`."""
