@@ -20,8 +20,9 @@ All times are the stream's own, never a clock's. With ``enter = exit = 0.4``, no
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError
@@ -112,6 +113,27 @@ class _Run:
     fired: bool = False
 
 
+@dataclass(frozen=True)
+class _RunDocument:
+    """A run as JSON values; see `_Run`."""
+
+    onset_us: int
+    sums: tuple[float, ...]
+    n_frames: int
+    leader: int
+    fired: bool
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What a machine carries from frame to frame, as JSON values."""
+
+    run: dict[str, Any] | None
+    blocked_until_us: int | None
+    last_seq: int
+    last_us: int
+
+
 class DecisionMachine:
     """Turn the probabilities of one stream into events.
 
@@ -132,6 +154,9 @@ class DecisionMachine:
     ----------
     smoother : Smoother
         The first stage; `push` goes through it.
+    idle_up_to : float
+        While the machine is idle, frames of up to this activity have no effect, now or later:
+        they need not be given to `decide`.
     """
 
     def __init__(self, config: DecisionConfig, labels: Sequence[str], rate_hz: float) -> None:
@@ -152,6 +177,7 @@ class DecisionMachine:
         self._exit = [rule.exit for rule in rules]
         self._min_us = [round(rule.min_ms * 1000) for rule in rules]
         self._refractory_us = [round(rule.refractory_ms * 1000) for rule in rules]
+        self.idle_up_to = min(self._enter[NULL_CLASS + 1 :])
         self._period_us = round(1e6 / rate_hz)
         smooth_us = config.smooth_ms * 1000
         gain = -math.expm1(-1e6 / rate_hz / smooth_us) if smooth_us > 0 else 1.0
@@ -235,6 +261,38 @@ class DecisionMachine:
         if run is not None and self._fires_at_start and not run.fired and self._counts(run):
             run.fired = True
             events.append(self._event(run, "start", seq, t_us, None))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no run is going on."""
+        return self._run is None
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what is carried from frame to frame, without the smoother's, as JSON values."""
+        run = None if self._run is None else asdict(self._run)
+        return asdict(_Document(run, self._blocked_until_us, self._last_seq, self._last_us))
+
+    def restore(self, document: Mapping[str, Any]) -> None:
+        """Go on where the machine was whose `snapshot` this is; the smoother stays as it is.
+
+        Raises
+        ------
+        ConfigError
+            Unknown or missing keys, wrong types, or a run of other classes; nothing has changed.
+        """
+        values = from_mapping(_Document, document, "decision")
+        run = None
+        if values.run is not None:
+            known = from_mapping(_RunDocument, values.run, "decision: run")
+            n = len(self.labels)
+            if len(known.sums) != n or not 0 < known.leader < n or known.n_frames < 1:
+                raise ConfigError(f"decision: a run that is not over {n} classes")
+            if not all(map(math.isfinite, known.sums)):
+                raise ConfigError("decision: a run whose sums are not finite")
+            run = _Run(known.onset_us, list(known.sums), known.n_frames, known.leader, known.fired)
+        self._run = run
+        self._blocked_until_us = values.blocked_until_us
+        self._last_seq, self._last_us = values.last_seq, values.last_us
 
     def _opened(self, p: list[float], activity: float, t_us: int) -> _Run | None:
         strongest = max(range(1, len(p)), key=p.__getitem__)

@@ -39,7 +39,7 @@ class Rows:
         if n_streams < 1:
             raise ValueError(f"n_streams is {n_streams}, expected 1 or more")
         self._all: I64 = np.arange(n_streams, dtype=np.int64)
-        self._places: I64 = np.empty(n_streams, np.int64)
+        self._marks: I64 = np.empty(n_streams, np.int64)
 
     def checked(self, rows: I64 | None) -> I64 | None:
         """Return the rows as a kernel takes them; None for all of them in order.
@@ -60,12 +60,26 @@ class Rows:
             raise ValueError(f"rows name stream {wrong}, expected 0..{n_streams - 1}")
         if n == n_streams and np.array_equal(rows, self._all):
             return None
-        order = self._all[:n]  # any n numbers that differ would do
-        self._places[rows] = order
-        twice = self._places[rows] != order
-        if twice.any():
-            raise ValueError(f"rows name stream {rows[twice][0]} more than once")
+        twice = repeated(rows, self._marks)
+        if twice is not None:
+            raise ValueError(f"rows name stream {twice} more than once")
         return rows
+
+
+def repeated(rows: I64, marks: I64) -> int | None:
+    """Return a row that is named more than once, None if there is none.
+
+    Parameters
+    ----------
+    rows : int64 (n,)
+        Numbers in 0..N-1.
+    marks : int64 (N,)
+        Scratch.
+    """
+    order = np.arange(len(rows))
+    marks[rows] = order
+    is_other = marks[rows] != order
+    return int(rows[is_other][0]) if is_other.any() else None
 
 
 def check_state(params: Params, state: State, n_rows: int) -> None:

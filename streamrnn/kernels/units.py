@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy.typing as npt
 
 from streamrnn.kernels.codec.units import PACKETS, TEXT
+from streamrnn.kernels.fleet.units import FLEET as _FLEET
 from streamrnn.kernels.host import PROBE
 from streamrnn.kernels.live.units import FRAME, PUSH
 from streamrnn.kernels.native import Part, Unit, part_of
@@ -24,9 +25,11 @@ LIVE: tuple[Unit, ...] = (*DECODE, PUSH)
 STAGES: tuple[Unit, ...] = (*DECODE, *FRAMES, INFER, STEP)
 #: What training calls, besides a live run's for the held-out sessions.
 TRAIN: tuple[Unit, ...] = (*FRAMES, INFER, CALL, _TRAIN, PUSH)
+#: What many streams call that are served together.
+FLEET: tuple[Unit, ...] = (_FLEET, INFER, CALL, STEP)
 #: What `doctor` calls: many streams at once, and loops that measure.
 DOCTOR: tuple[Unit, ...] = (*LIVE, INFER, CALL, TICK, PROBE)
-ALL: tuple[Unit, ...] = tuple(dict.fromkeys((*LIVE, *STAGES, *TRAIN, *DOCTOR)))
+ALL: tuple[Unit, ...] = tuple(dict.fromkeys((*LIVE, *STAGES, *TRAIN, *FLEET, *DOCTOR)))
 
 
 def parts(units: Iterable[Unit], *dtypes: npt.DTypeLike) -> list[Part]:

@@ -19,6 +19,7 @@ from streamrnn.decision import DecisionConfig, DecisionMachine
 RATE_HZ = 50.0
 PERIOD_US = 20_000
 LABELS = ("none", "left", "right", "up")
+RUN = {"onset_us": 0, "sums": [0.0, 1.0, 0.0, 0.0], "n_frames": 1, "leader": 1, "fired": False}
 
 
 @st.composite
@@ -53,14 +54,16 @@ def run(config: DecisionConfig, probs: np.ndarray, *, cuts=(), shift_us=0) -> li
     return feed(machine, probs, cuts=cuts, shift_us=shift_us)
 
 
-def feed(machine: DecisionMachine, probs: np.ndarray, *, cuts=(), shift_us=0) -> list[Event]:
-    seq = np.arange(len(probs))
+def feed(
+    machine: DecisionMachine, probs: np.ndarray, *, cuts=(), shift_us=0, first=0, close=True
+) -> list[Event]:
+    seq = np.arange(first, first + len(probs))
     t_us = seq * PERIOD_US + shift_us
     edges = [0, *sorted(min(c, len(probs)) for c in cuts), len(probs)]
     events = []
     for a, b in itertools.pairwise(edges):
         events += machine.push(probs[a:b], seq[a:b], t_us[a:b])
-    return events + machine.finish()
+    return events + (machine.finish() if close else [])
 
 
 def authors_rule_1(probs: np.ndarray) -> list[tuple[int, int, int]]:
@@ -98,6 +101,47 @@ def test_reset_is_fresh(config, before, probs):
     machine = DecisionMachine(config, LABELS, RATE_HZ)
     feed(machine, before)
     assert feed(machine, probs) == run(config, probs)
+
+
+@given(configs, streams(), st.integers(0, 130))
+def test_a_snapshot_goes_on_with_the_same_events(config, probs, cut):
+    one = DecisionMachine(config, LABELS, RATE_HZ)
+    events = feed(one, probs[:cut], close=False)
+    other = DecisionMachine(config, LABELS, RATE_HZ)
+    other.restore(json.loads(json.dumps(one.snapshot())))
+    other.smoother = one.smoother
+    assert other.is_idle == one.is_idle
+    assert [*events, *feed(other, probs[cut:], first=cut)] == run(config, probs)
+
+
+@given(configs, streams())
+def test_an_idle_machine_need_not_see_quiet_frames(config, probs):
+    machine = DecisionMachine(config, LABELS, RATE_HZ)
+    events: list[Event] = []
+    for n, p in enumerate(machine.smoother.push(probs).tolist()):
+        if not machine.is_idle or 1.0 - p[0] > machine.idle_up_to:
+            machine.decide(p, n, n * PERIOD_US, events)
+    assert [*events, *machine.finish()] == run(config, probs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"last_sec": 0}, "unknown option 'last_sec' .did you mean 'last_seq'"),
+        ({"last_seq": 1.5}, "last_seq must be int"),
+        ({"run": {"leader": 1}}, "run: option 'onset_us' is missing"),
+        ({"run": {**RUN, "leader": 0}}, "not over 4 classes"),
+        ({"run": {**RUN, "n_frames": 0}}, "not over 4 classes"),
+        ({"run": {**RUN, "sums": [1.0] * 3}}, "not over 4 classes"),
+        ({"run": {**RUN, "sums": [1.0, 1.0, 1.0, float("inf")]}}, "not finite"),
+    ],
+)
+def test_a_senseless_snapshot_is_refused(change, message):
+    machine = DecisionMachine(DecisionConfig(), LABELS, RATE_HZ)
+    before = machine.snapshot()
+    with pytest.raises(ConfigError, match=message):
+        machine.restore({**before, **change})
+    assert machine.snapshot() == before
 
 
 @given(configs, streams(), st.integers(-(10**12), 10**12))

@@ -1,0 +1,1 @@
+"""What happens to the frames of many streams besides the network."""

@@ -1,0 +1,149 @@
+"""All that some streams of a fleet carry, in memory and as bytes.
+
+The bytes are a safetensors file: plain arrays and one JSON document (docs/fleet.md lists them).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from streamrnn.core.text import printable
+from streamrnn.core.types import F64, I64, Floats
+from streamrnn.kernels.params import State
+
+METADATA_KEY = "streamrnn_fleet"
+#: Version of the document; a reader refuses any other.
+FORMAT = 1
+#: Columns of `FleetSnapshot.counts`.
+N_FEATURES, N_SMOOTHED, N_FRAMES = range(3)
+N_COUNTS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FleetSnapshot:
+    """What n streams carry from frame to frame.
+
+    Attributes
+    ----------
+    model : str
+        Tells the model that they are streams of: ``sha256:...`` over its weights and whatever else
+        gives its numbers a meaning.
+    state : State of n rows
+        The network's.
+    before : float64 (n, channels)
+        Scaled samples of the frame before.
+    means : float64 (n, C)
+        Smoothed probabilities.
+    counts : int64 (n, 3)
+        Frames that the features and the smoothing have seen, and all frames.
+    decisions : tuple of dict or None
+        What `DecisionMachine.snapshot` gives, None for a machine that never started.
+    """
+
+    model: str
+    state: State
+    before: F64
+    means: F64
+    counts: I64
+    decisions: tuple[dict[str, Any] | None, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that cannot be those of one number of streams."""
+        n = self.state.n_rows
+        for name, array, dtype in (
+            ("before", self.before, np.float64),
+            ("means", self.means, np.float64),
+            ("counts", self.counts, np.int64),
+        ):
+            if array.dtype != dtype or array.ndim != 2 or len(array) != n:
+                raise ValueError(f"{name} is {array.dtype} {array.shape}, expected {n} rows")
+        if self.counts.shape[1] != N_COUNTS or (self.counts < 0).any():
+            raise ValueError(f"counts are {self.counts.shape}, expected {N_COUNTS} from 0 up each")
+        numbers = (self.state.arena, self.before, self.means)
+        if not all(np.isfinite(array).all() for array in numbers):
+            raise ValueError("states, samples or probabilities that are not finite")
+        if len(self.decisions) != n:
+            raise ValueError(f"{len(self.decisions)} decisions for {n} streams")
+
+    def __len__(self) -> int:
+        """Return the number of streams."""
+        return self.state.n_rows
+
+    def to_bytes(self) -> bytes:
+        """Return the streams as a safetensors file; the same streams give the same bytes."""
+        tensors: dict[str, Floats | I64] = {
+            "before": self.before,
+            "means": self.means,
+            "counts": self.counts,
+        }
+        for n, (h, c) in enumerate(zip(self.state.h, self.state.c, strict=True)):
+            tensors[f"h.{n}"], tensors[f"c.{n}"] = h, c
+        known = {str(n): d for n, d in enumerate(self.decisions) if d is not None}
+        document = {
+            "format": FORMAT,
+            "model": self.model,
+            "n_layers": len(self.state.h),
+            "decisions": known,
+        }
+        text = json.dumps(document, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        return save(whole, metadata={METADATA_KEY: text})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FleetSnapshot:
+        """Return the streams that `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            Not such bytes, cut short, damaged, or of another version.
+        """
+        try:
+            document = _document(data)
+            tensors = load(data)
+            layers = range(document["n_layers"])
+            state = State(*(tuple(tensors[f"{part}.{n}"] for n in layers) for part in "hc"))
+            n_streams = state.n_rows
+            known = {int(n): dict(d) for n, d in document["decisions"].items()}
+            if any(not 0 <= n < n_streams for n in known):
+                raise ValueError(f"decisions of more than its {n_streams} streams")
+            return cls(
+                model=str(document["model"]),
+                state=state,
+                before=tensors["before"],
+                means=tensors["means"],
+                counts=tensors["counts"],
+                decisions=tuple(known.get(n) for n in range(n_streams)),
+            )
+        except (
+            ValueError, SafetensorError, LookupError, TypeError, AttributeError, RecursionError
+        ) as error:  # fmt: skip
+            what = printable(str(error), 160)
+            raise ValueError(f"these bytes are no snapshot of streams: {what}") from error
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    """Return the JSON document in the header of a safetensors file."""
+    n_header = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or n_header > len(data) - 8:
+        raise ValueError("they are cut short, or of another format")
+    header = json.loads(data[8 : 8 + n_header].decode("utf-8"))
+    document = json.loads(header["__metadata__"][METADATA_KEY], parse_constant=_no_constant)
+    if document["format"] != FORMAT:
+        raise ValueError(
+            f"snapshot format {document['format']!r}, this program reads {FORMAT}: "
+            "take the streamrnn version that wrote it"
+        )
+    if not isinstance(document["n_layers"], int) or not 0 < document["n_layers"] <= len(header):
+        raise ValueError("it has no layers")
+    return dict(document)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
