@@ -8,10 +8,8 @@ from streamrnn.kernels.cuda.tiling import MOST_THREADS, ROWS, Tiling
 
 _CODE = "streamrnn.kernels.cuda.code"
 _PRODUCT_THREADS, _SIMPLE_THREADS = 256, 256
-#: Columns of a tile of `product`, and rows that go with them.
-PRODUCT_TILES = {64: 128, 16: 256}
-#: k of a tile of `product`.
-PRODUCT_DEPTH = 16
+#: Rows and k of a tile of `product`, by its columns.
+PRODUCT_TILES = {64: (128, 16), 16: (256, 8)}
 _MOST_SIMPLE_BLOCKS = 4096
 
 
@@ -39,19 +37,22 @@ def lstm_kernel(rows: int, *, projected: bool, taped: bool) -> Kernel:
 
 def product_kernel(columns: int) -> Kernel:
     """Return the kernel of a product of matrices, in tiles of so many columns."""
+    rows, depth = PRODUCT_TILES[columns]
     return Kernel(
         "product",
         f"{_CODE}.products",
         "make_product",
         "f4* f4* f4* f4* f4* f4* i4* i4 u4 u4 u4 u4 u4 u4 u4",
-        (("columns", columns), ("rows", PRODUCT_TILES[columns]), ("depth", PRODUCT_DEPTH)),
+        (("columns", columns), ("rows", rows), ("depth", depth)),
         max_threads=_PRODUCT_THREADS,
         min_blocks=2,
     )
 
 
 GATHER = Kernel("gather", f"{_CODE}.products", "make_gather", "f4* f4* i4* u4")
-MOVE_ROWS = Kernel("move_rows", f"{_CODE}.products", "make_move_rows", "f4* f4* i4* i4* u4 u4 u4 u4")
+MOVE_ROWS = Kernel(
+    "move_rows", f"{_CODE}.products", "make_move_rows", "f4* f4* i4* i4* u4 u4 u4 u4"
+)
 
 
 def kernels(*, training: bool = False) -> list[Kernel]:
@@ -174,8 +175,8 @@ def product(
     """
     n, m, k = shape
     columns = min((c for c in PRODUCT_TILES if c >= m), default=max(PRODUCT_TILES))
-    rows = PRODUCT_TILES[columns]
-    floats = 2 * PRODUCT_DEPTH * (rows + 4 + columns)
+    rows, depth = PRODUCT_TILES[columns]
+    floats = 2 * depth * (rows + 4 + columns)
     device.launch(
         product_kernel(columns),
         (-(-n // rows), -(-m // columns)),

@@ -10,14 +10,14 @@ is 0)::
 
     w       [I + H][H padded][4]   row k: w_ih[., k]; row I + k: w_hh[., k]
     bias    [H padded][4]
-    w_back  [H][H padded][4]       [k][j][gate] = w_hh[gate of unit k, j]: the way back to h
-    w_down  [4 H][I padded]        row 4 k + gate: w_ih[gate of unit k, .]: the way back to x
+    w_back  [H to 4][H padded][4]  [k][4 q + gate][n] = w_hh[gate of unit k, 4 q + n]: the way back
+    w_down  [4 H][I to 4]          row 4 k + gate: w_ih[gate of unit k, .]: the way back to x
 
 and for the head::
 
-    w_out_t [H][C padded]
-    b_out   [C padded]
-    w_out   [C][H padded to 4]
+    w_out_t [H][C to 4]
+    b_out   [C to 4]
+    w_out   [C][H to 4]
 
 A column ``4 * unit + gate`` of `w` is a *packed column*; pre-activations and their gradients stand
 in that order too. Columns are padded to multiples of 4, so that four are read at once.
@@ -170,7 +170,7 @@ def make_layout(params: Params) -> Layout:
                 n_padded=n_padded,
                 w=take((n_in + n_units) * 4 * n_padded),
                 bias=take(4 * n_padded),
-                w_back=take(n_units * 4 * n_padded),
+                w_back=take(fours(n_units) * 4 * n_padded),
                 w_down=take(4 * n_units * fours(n_in)),
                 plain=(plain[3 * number], plain[3 * number + 1], plain[3 * number + 2]),
             )
@@ -206,7 +206,10 @@ def make_map(layout: Layout) -> I32Array:
         w[:n_in, :n_units] = w_ih.transpose(2, 1, 0)
         w[n_in:, :n_units] = w_hh.transpose(2, 1, 0)
         _view(gather, layer.bias, (width, 4))[:n_units] = bias.T
-        _view(gather, layer.w_back, (n_units, width, 4))[:, :n_units] = w_hh.transpose(1, 2, 0)
+        turned = np.full((fours(n_units), 4, width), -1, np.int32)  # [k][gate][j]
+        turned[:n_units, :, :n_units] = w_hh.transpose(1, 0, 2)
+        w_back = _view(gather, layer.w_back, (fours(n_units), width // 4, 4, 4))
+        w_back[...] = turned.reshape(fours(n_units), 4, width // 4, 4).transpose(0, 2, 1, 3)
         down = _view(gather, layer.w_down, (n_units, 4, layer.down_stride))
         down[:, :, :n_in] = w_ih.transpose(1, 0, 2)
     n_last, n_classes = layout.n_last, layout.n_classes

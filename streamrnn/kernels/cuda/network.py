@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from streamrnn.core.types import Floats
+from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.cuda import launches
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.layout import make_layout, make_map, state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places, Workspace
-from streamrnn.kernels.params import Params
+from streamrnn.kernels.params import Params, State
 
 PRECISIONS = ("exact", "bf16")
 #: The widest layer: a thread is a unit, and a block has room for this many.
@@ -42,6 +43,8 @@ class Network:
         Addresses of the weights in plain form and packed.
     workspace : Workspace
         What runs use that keep nothing.
+    ticker : stepper.Ticker or None
+        What stepped last.
     """
 
     def __init__(self, device: Device, params: Params, precision: str) -> None:
@@ -57,6 +60,7 @@ class Network:
         base = self._memory.address
         self.plain, self.packed, self._map = base + plain, base + packed, base + map_at
         self.workspace = Workspace(device)
+        self.ticker: Any = None
         self._trainer: Any = None
         device.write(self._map, gather)
         self.write(params)
@@ -79,21 +83,19 @@ class Network:
         self.device.read(self.plain, numbers)
         return unflat(self.params, numbers)
 
-    @property
-    def trainer(self) -> Any:
-        """What going backwards needs besides (`training.Trainer`).
-
-        Raises
-        ------
-        ValueError
-            The weights are rounded.
-        """
+    def check_exact(self) -> None:
+        """Raise ValueError if the weights are rounded."""
         if self.precision != "exact":
             raise ValueError(f"weights in {self.precision} are for inference only")
+
+    @property
+    def trainer(self) -> Any:
+        """What going backwards needs besides, a `training.Trainer`; errors as `check_exact`."""
+        self.check_exact()
         if self._trainer is None:
             from streamrnn.kernels.cuda.training import Trainer
 
-            self._trainer = Trainer(self)
+            self._trainer = Trainer(weakref.proxy(self))  # it must not keep its owner alive
         return self._trainer
 
 
@@ -166,6 +168,18 @@ class Tape:
         self.x, self.logits, self.state = base + x, base + logits, base + state
         self.ends, self.mask = base + ends, base + mask
         self.layers = tuple(LayerTape(*(base + at for at in layer)) for layer in kept)
+
+    def fill(
+        self, device: Device, x: Floats, state: State, ends: I64 | None, mask: Floats | None
+    ) -> None:
+        """Write what a pass begins with; checked arrays."""
+        lengths = np.full(self.n_rows, self.n_steps) if ends is None else ends
+        device.write(self.x, x)
+        device.write(self.state, state.arena)
+        device.write(self.ends, lengths.astype(np.int32))
+        self.has_mask = mask is not None
+        if mask is not None:
+            device.write(self.mask, mask)
 
 
 def flat(params: Params) -> npt.NDArray[np.float32]:

@@ -97,9 +97,7 @@ def cycles(rows: int, n_groups: int, n_warps: int, far: float) -> float:
     return max(instructions, passes, far_reads)
 
 
-def choose_rows(
-    n_rows: int, n_in: int, n_padded: int, n_multiprocessors: int, far: float
-) -> int:
+def choose_rows(n_rows: int, n_in: int, n_padded: int, n_multiprocessors: int, far: float) -> int:
     """Return how many rows a thread shall have: what takes the fewest cycles, then the fewest.
 
     Parameters

@@ -192,6 +192,9 @@ def make(rows: int, projected: int, taped: int) -> Callable[..., Any]:
                 barrier(group, n_padded)
 
             if is_unit:
+                for _ in range(n_here, n_steps):  # so that whoever reads it reads numbers
+                    scatter_rows(hs, h_at, n_units, n, zero)
+                    h_at = u64(h_at + h_step)
                 h_here = load_rows(zero, held_h, u32(u32(n_here & 1) * h_size + unit * rows))
                 set_state_rows(h, unit, state_stride, index, row, n, h_here)
                 set_state_rows(c, unit, state_stride, index, row, n, c_here)

@@ -176,9 +176,7 @@ def gather_rows(typing_context: Any, like: Any, a: Any, first: Any, stride: Any,
 
 
 @intrinsic
-def scatter_rows(
-    typing_context: Any, a: Any, first: Any, stride: Any, n: Any, value: Any
-) -> Any:
+def scatter_rows(typing_context: Any, a: Any, first: Any, stride: Any, n: Any, value: Any) -> Any:
     """Write each given row's number to ``a[first + row * stride]``."""
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
@@ -279,9 +277,9 @@ def set_state_rows(
 
 def _looked_up(builder: Any, table: Any, row: Any) -> Any:
     """Return ``table[row]``, or the row itself where there is no table."""
-    none = builder.icmp_unsigned("==", builder.ptrtoint(table, _I64), _I64(0))
+    given = builder.icmp_unsigned("!=", builder.ptrtoint(table, _I64), _I64(0))
     before = builder.block
-    with builder.if_then(builder.not_(none), likely=False):
+    with builder.if_then(given, likely=False):
         found = builder.load(builder.gep(table, [builder.zext(row, _I64)]))
         inside = builder.block
     which = builder.phi(_I32)
@@ -296,9 +294,7 @@ def _state_place(builder: Any, pointer: Any, which: Any, stride: Any, column: An
 
 
 @intrinsic
-def where_live(
-    typing_context: Any, t: Any, ends: Any, row: Any, n: Any, new: Any, old: Any
-) -> Any:
+def where_live(typing_context: Any, t: Any, ends: Any, row: Any, n: Any, new: Any, old: Any) -> Any:
     """Return `new` of each row that has not ended before step `t`, else `old`."""
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
@@ -313,6 +309,97 @@ def where_live(
         return joined(builder, new, parts)
 
     return new(types.int32, ends, types.uint32, types.uint32, new, new), codegen
+
+
+@intrinsic
+def live_rows(
+    typing_context: Any, like: Any, ends: Any, t_from: Any, row: Any, step: Any, n: Any,
+    n_batch: Any,
+) -> Any:  # fmt: skip
+    """Return a bit for each of n rows of time and batch, `step` apart from `row` on, that is live.
+
+    Row ``t * n_batch + b`` has ended if ``t + t_from >= ends[b]``. Without `ends` all live.
+    """
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        _, table, begin, first, apart, given, modulus = arguments
+        bits = _I32(0)
+        has_ends = builder.icmp_unsigned("!=", builder.ptrtoint(table, _I64), _I64(0))
+        for r, offset in enumerate(_offsets(builder, apart, given, n_lanes(like))):
+            before = builder.block
+            with builder.if_then(has_ends):
+                flat = builder.add(first, offset)
+                t = builder.udiv(flat, modulus)
+                which = builder.sub(flat, builder.mul(t, modulus))
+                end = builder.load(builder.gep(table, [builder.zext(which, _I64)]))
+                live = builder.icmp_signed("<", builder.add(t, begin), end)
+                inside = builder.block
+            bit = builder.phi(ir.IntType(1))
+            bit.add_incoming(ir.IntType(1)(1), before)
+            bit.add_incoming(live, inside)
+            bit = builder.zext(builder.and_(bit, _is_given(builder, r, given)), _I32)
+            bits = builder.or_(bits, builder.shl(bit, _I32(r)))
+        return bits
+
+    word = types.uint32
+    return word(like, ends, types.int32, word, word, word, word), codegen
+
+
+@intrinsic
+def gather_some(typing_context: Any, like: Any, a: Any, first: Any, stride: Any, bits: Any) -> Any:
+    """Return ``a[first + row * stride]`` of each row that has its bit, 0 of the others."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        _, pointer, begin, step, wanted = arguments
+        lanes = n_lanes(like)
+        offsets = [builder.mul(_I32(r), step) for r in range(lanes)]
+        places, parts = _places(builder, pointer, begin, offsets), []
+        for r, place in enumerate(places):
+            before = builder.block
+            has_bit = builder.icmp_unsigned("!=", builder.and_(wanted, _I32(1 << r)), _I32(0))
+            with builder.if_then(has_bit):
+                value, inside = builder.load(place), builder.block
+            part = builder.phi(_FLOAT)
+            part.add_incoming(ir.Constant(_FLOAT, 0.0), before)
+            part.add_incoming(value, inside)
+            parts.append(part)
+        return joined(builder, like, parts)
+
+    return like(like, a, first, types.uint32, types.uint32), codegen
+
+
+@intrinsic
+def factors(
+    typing_context: Any, like: Any, a: Any, column: Any, width: Any, row: Any, step: Any, n: Any,
+    n_batch: Any,
+) -> Any:  # fmt: skip
+    """Return ``a[(row + lane * step) % n_batch, column]`` of each lane; `a` has `width` columns."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        _, pointer, j, n_columns, first, apart, given, modulus = arguments
+        parts = []
+        for offset in _offsets(builder, apart, given, n_lanes(like)):
+            which = builder.urem(builder.add(first, offset), modulus)
+            parts.append(builder.load(_state_place(builder, pointer, which, n_columns, j)))
+        return joined(builder, like, parts)
+
+    word = types.uint32
+    return like(like, a, word, word, word, word, word, word), codegen
+
+
+@intrinsic
+def where_bits(typing_context: Any, value: Any, bits: Any) -> Any:
+    """Return `value` of each row that has its bit, 0 of the others."""
+
+    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+        numbers, wanted = arguments
+        parts = []
+        for r, part in enumerate(split(builder, value, numbers)):
+            has_bit = builder.icmp_unsigned("!=", builder.and_(wanted, _I32(1 << r)), _I32(0))
+            parts.append(builder.select(has_bit, part, ir.Constant(_FLOAT, 0.0)))
+        return joined(builder, value, parts)
+
+    return value(value, types.uint32), codegen
 
 
 @intrinsic
@@ -414,9 +501,7 @@ class _Sums:
         builder.cbranch(builder.icmp_unsigned(">", n_blocks, _I32(1)), body, last)
 
         builder.position_at_end(body)
-        loop = [
-            self._phi(value, first) for value in (w_next, a_next, _I32(1), *totals, *numbers)
-        ]
+        loop = [self._phi(value, first) for value in (w_next, a_next, _I32(1), *totals, *numbers)]
         (w_at, a_at, done), sums, held = loop[:3], loop[3:][: len(totals)], loop[3 + len(totals) :]
         ahead, w_after, a_after = self.load(w_at, a_at, unroll)
         added, count = self.add(sums, held, unroll), builder.add(done, _I32(1))
@@ -478,7 +563,9 @@ def add_products(
     typing_context: Any, v0: Any, v1: Any, v2: Any, v3: Any, w: Any, w_stride: Any,
     a: Any, a_stride: Any, n: Any,
 ) -> Any:  # fmt: skip
-    """Return four values of rows with products added, k ascending, each fused with its sum::
+    """Return four values of rows with products added, k ascending, each fused with its sum.
+
+    That is::
 
         v[j][row] += sum over k < n of w[k * w_stride + j] * a[k * a_stride + row]
 
