@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +21,8 @@ class _Steps(Protocol):
     def reset_rows(self, state: State, rows: I64) -> None: ...
 
     def step(self, handle: Any, x: Floats, state: State, logits: Floats) -> None: ...
+
+    def stepper(self, handle: Any, state: State, logits: Floats) -> Any: ...
 
 
 class Rows:
@@ -102,7 +106,7 @@ class HostStreams:
     """Streams over a backend that steps states on the host; see `Streams`.
 
     All streams are stepped where they lie. Some of them are brought together first, and put back
-    afterwards.
+    afterwards; for all of them in another order, it is the frames that are moved.
 
     Parameters
     ----------
@@ -112,70 +116,118 @@ class HostStreams:
         The handle's; their sizes and dtype are read, not their values.
     n_streams : int
         N.
+    is_shared : bool
+        The backend shares the rows of a step between threads, which its steppers do not.
     """
 
-    def __init__(self, backend: _Steps, handle: Any, params: Params, n_streams: int) -> None:
+    def __init__(
+        self,
+        backend: _Steps,
+        handle: Any,
+        params: Params,
+        n_streams: int,
+        *,
+        is_shared: bool = False,
+    ) -> None:
         self._rows = Rows(n_streams)
         self._backend, self._handle, self._params = backend, handle, params
-        self._state = backend.zero_state(handle, n_streams)
-        self._some: State | None = None
+        self._is_shared = is_shared
+        self._whole = self._some = self._block(n_streams)
 
     @property
     def n_streams(self) -> int:
         """N."""
-        return self._state.n_rows
+        return self._whole.state.n_rows
 
     def tick(self, x: Floats, logits: Floats, rows: I64 | None = None) -> None:
         """Advance streams by one frame."""
-        params = self._params
+        params, whole = self._params, self._whole
         rows = self._rows.checked(rows)
         n = self.n_streams if rows is None else len(rows)
         x = as_argument("x", x, params.dtype, (n, params.n_inputs))
         check_output("logits", logits, params.dtype, (n, params.n_classes))
         if rows is None:
-            self._backend.step(self._handle, x, self._state, logits)
+            whole.step(x)
+            logits[...] = whole.logits
+        elif n == self.n_streams:
+            in_order = np.empty_like(x)
+            in_order[rows] = x
+            whole.step(in_order)
+            np.take(whole.logits, rows, axis=0, out=logits, mode="clip")
         elif n:
             some = self._gathered(rows)
-            self._backend.step(self._handle, x, some, logits)
-            _scatter(some, self._state, rows)
+            some.step(x)
+            logits[...] = some.logits
+            _scatter(some.parts, whole.parts, rows)
 
     def reset(self, rows: I64 | None = None) -> None:
         """Set the state of streams to zero."""
         rows = self._rows.checked(rows)
         if rows is None:
-            self._state.arena[:] = 0
+            self._whole.state.arena[:] = 0
         else:
-            self._backend.reset_rows(self._state, rows)
+            self._backend.reset_rows(self._whole.state, rows)
 
     def snapshot(self, rows: I64 | None = None) -> State:
         """Return a copy of the state of streams."""
-        rows = self._rows.checked(rows)
+        rows, state = self._rows.checked(rows), self._whole.state
         if rows is None:
-            return self._state.copy()
-        state = self._state
+            return state.copy()
         return State(tuple(a[rows] for a in state.h), tuple(a[rows] for a in state.c))
 
     def restore(self, state: State, rows: I64 | None = None) -> None:
         """Set the state of streams to the rows of `state`."""
-        rows = self._rows.checked(rows)
+        rows, whole = self._rows.checked(rows), self._whole
         check_state(self._params, state, self.n_streams if rows is None else len(rows))
         if rows is None:
-            self._state.arena[:] = state.arena
+            whole.state.arena[:] = state.arena
         else:
-            _scatter(state, self._state, rows)
+            _scatter(_parts(state), whole.parts, rows)
 
-    def _gathered(self, rows: I64) -> State:
-        """Return the state of some streams; the memory is that of the last time if it fits."""
-        some = self._some
-        if some is None or some.n_rows != len(rows):
-            some = self._some = self._backend.zero_state(self._handle, len(rows))
-        for source, to in zip(_parts(self._state), _parts(some), strict=True):
+    def _block(self, n_rows: int) -> _Block:
+        """Return memory for some streams, and what steps them."""
+        backend, handle = self._backend, self._handle
+        state = backend.zero_state(handle, n_rows)
+        logits = np.empty((n_rows, self._params.n_classes), self._params.dtype)
+
+        def step(x: Floats) -> None:
+            backend.step(handle, x, state, logits)
+
+        own = step if self._is_shared else backend.stepper(handle, state, logits).step
+        return _Block(state, _parts(state), logits, own)
+
+    def _gathered(self, rows: I64) -> _Block:
+        """Return a block of some streams; the memory is that of the last time if it fits."""
+        if self._some.state.n_rows != len(rows):
+            self._some = self._block(len(rows))
+        for source, to in zip(self._whole.parts, self._some.parts, strict=True):
             np.take(source, rows, axis=0, out=to, mode="clip")  # "raise" would copy once more
-        return some
+        return self._some
 
 
-def _scatter(source: State, to: State, rows: I64) -> None:
-    for some, whole in zip(_parts(source), _parts(to), strict=True):
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Streams side by side.
+
+    Attributes
+    ----------
+    state : State
+    parts : list of arrays
+        Its h and c; see `_parts`.
+    logits : (n, C)
+        Overwritten by `step`.
+    step : callable
+        Takes features (n, I).
+    """
+
+    state: State
+    parts: list[Floats]
+    logits: Floats
+    step: Callable[[Floats], Any]
+
+
+def _scatter(source: list[Floats], to: list[Floats], rows: I64) -> None:
+    for some, whole in zip(source, to, strict=True):
         whole[rows] = some
 
 

@@ -26,7 +26,7 @@ STAGES: tuple[Unit, ...] = (*DECODE, *FRAMES, INFER, STEP)
 #: What training calls, besides a live run's for the held-out sessions.
 TRAIN: tuple[Unit, ...] = (*FRAMES, INFER, CALL, _TRAIN, PUSH)
 #: What many streams call that are served together.
-FLEET: tuple[Unit, ...] = (_FLEET, INFER, CALL, STEP)
+FLEET: tuple[Unit, ...] = (_FLEET, TICK, INFER, CALL, STEP)
 #: What `doctor` calls: many streams at once, and loops that measure.
 DOCTOR: tuple[Unit, ...] = (*LIVE, INFER, CALL, TICK, PROBE)
 ALL: tuple[Unit, ...] = tuple(dict.fromkeys((*LIVE, *STAGES, *TRAIN, *FLEET, *DOCTOR)))

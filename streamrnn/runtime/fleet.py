@@ -76,7 +76,6 @@ class Fleet:
         device = get_backend(backend) if isinstance(backend, str) else backend
         self._dtype = bundle.params.dtype
         device.warm_up(self._dtype)
-        stages.warm_up()
         handle = device.upload(bundle.params, precision=precision or bundle.precision)
         self._streams = device.streams(handle, n_streams)
         self.n_streams, self.n_invalid = n_streams, 0
@@ -320,10 +319,10 @@ class Fleet:
     def _advance(self, x: F32, rows: I64) -> F32:
         """Take good frames."""
         n, n_classes = len(rows), len(self.bundle.labels)
-        features = np.empty((n, self._chain.n_outputs), np.float32)
-        self._features.push(x, rows, features)
+        features = self._features.push(x, rows).astype(self._dtype, copy=False)
         logits = np.empty((n, n_classes), self._dtype)
-        self._streams.tick(features.astype(self._dtype, copy=False), logits, rows)
+        is_all = n == self.n_streams and rows is self._places.taken
+        self._streams.tick(features, logits, None if is_all else rows)
         probabilities = logits.astype(np.float32, copy=False)
         self._smoothed.push(probabilities, rows)
         return probabilities

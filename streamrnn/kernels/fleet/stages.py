@@ -6,7 +6,6 @@ import numpy as np
 
 from streamrnn.core.types import F32, F64, I64
 from streamrnn.kernels import native
-from streamrnn.kernels.arguments import as_argument, check_output
 from streamrnn.kernels.fleet.units import FLEET
 from streamrnn.kernels.pointwise import FeatureKernel, Smoother
 
@@ -36,26 +35,32 @@ class ManyFeatures:
         self.before: F64 = np.zeros((n_streams, kernel.n_inputs), np.float64)
         self.n_seen: I64 = np.zeros(n_streams, np.int64)
         self._at = native.address(self.before), native.address(self.n_seen)
+        self._out: F32 = np.empty((0, kernel.n_outputs), np.float32)
+        self._out_at = native.address(self._out)
+        self._run = native.load(FLEET).tick_features
 
-    def push(self, x: F32, rows: I64, out: F32) -> None:
-        """Write the features of one more frame of some streams.
+    def push(self, x: F32, rows: I64) -> F32:
+        """Return the features of one more frame of some streams.
 
         Parameters
         ----------
         x : float32 (n_rows, n), C-contiguous
             Finite samples.
         rows : int64 (n_rows,), C-contiguous
-            Which streams, 0..N-1, each once; not checked.
-        out : float32 (n_rows, n_outputs), C-contiguous
-            Overwritten.
+            Which streams, 0..N-1, each once. Neither is checked.
+
+        Returns
+        -------
+        float32 (n_rows, n_outputs)
+            Overwritten by the next call.
         """
-        kernel, n_rows = self._kernel, len(rows)
-        x = as_argument("x", x, np.float32, (n_rows, kernel.n_inputs))
-        check_output("out", out, np.float32, (n_rows, kernel.n_outputs))
-        native.load(FLEET).tick_features(
-            self._slots_at, *self._at, native.address(rows), native.address(x), n_rows,
-            kernel.n_outputs, native.address(out),
-        )  # fmt: skip
+        n_rows, n_out = len(rows), self._kernel.n_outputs
+        if len(self._out) != n_rows:
+            self._out = np.empty((n_rows, n_out), np.float32)
+            self._out_at = native.address(self._out)
+        address = native.address
+        self._run(self._slots_at, *self._at, address(rows), address(x), n_rows, n_out, self._out_at)
+        return self._out
 
     def reset(self, rows: I64) -> None:
         """Forget all frames of some streams."""
@@ -88,6 +93,7 @@ class ManySmoothed:
         self.means: F64 = np.zeros((n_streams, len(smoother.value)), np.float64)
         self.n_seen: I64 = np.zeros(n_streams, np.int64)
         self._at = native.address(self.means), native.address(self.n_seen)
+        self._run = native.load(FLEET).tick_smoothed
 
     def push(self, p: F32, rows: I64) -> None:
         """Turn logits into probabilities, and take them as one more frame of some streams.
@@ -97,20 +103,12 @@ class ManySmoothed:
         p : float32 (n_rows, C), C-contiguous
             Logits; overwritten with probabilities, 0..1.
         rows : int64 (n_rows,), C-contiguous
-            Which streams, 0..N-1, each once; not checked.
+            Which streams, 0..N-1, each once. Neither is checked.
         """
-        n_rows, n = len(rows), self.means.shape[1]
-        check_output("p", p, np.float32, (n_rows, n))
-        native.load(FLEET).tick_smoothed(
-            self._slots_at, *self._at, native.address(rows), native.address(p), n_rows, n
-        )
+        n_rows, address = len(rows), native.address
+        self._run(self._slots_at, *self._at, address(rows), address(p), n_rows, self.means.shape[1])
 
     def reset(self, rows: I64) -> None:
         """Forget all frames of some streams."""
         self.means[rows] = 0
         self.n_seen[rows] = 0
-
-
-def warm_up() -> None:
-    """Compile (or load from the cache) the loops; nothing compiles later."""
-    native.load(FLEET)

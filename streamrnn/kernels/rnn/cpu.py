@@ -207,7 +207,8 @@ class CpuBackend:
 
     def streams(self, handle: Network, n_streams: int) -> HostStreams:
         """Return fresh streams whose state stays here."""
-        return HostStreams(self, handle, handle.params, n_streams)
+        is_shared = self.n_threads > 1
+        return HostStreams(self, handle, handle.params, n_streams, is_shared=is_shared)
 
     def forward(
         self,
