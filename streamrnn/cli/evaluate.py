@@ -68,7 +68,8 @@ def command(
     if events is not None:
         _check_output(Path(events), [model, *paths, *([config] if config else [])], overwrite)
     bundle = load_model(model, config, precision)
-    backend = chosen_backend(backend, bundle)
+    params = bundle.params
+    backend = chosen_backend(backend, params.hidden_sizes, str(params.dtype))
     get_backend(backend)  # a wrong name, or no such device, is said before anything is read
     recorded, names = read_named(paths)
     _check_fit(bundle, recorded, names)

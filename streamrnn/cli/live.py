@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -126,22 +126,37 @@ def read_tables(path: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     return document
 
 
-def chosen_backend(name: str, bundle: Bundle | None = None) -> str:
+def chosen_backend(name: str, hidden_sizes: Sequence[int] = (), dtype: str = "float32") -> str:
     """Return the name of a backend for a model; say what ``auto`` stands for here, and why.
+
+    Parameters
+    ----------
+    name : str
+    hidden_sizes : sequence of int
+        Units of the model's layers.
+    dtype : str
+        Of its weights.
 
     Raises
     ------
     ConfigError
         The backend cannot run such a model.
     """
-    wide = bundle is not None and bundle.params.dtype != "float32"
-    if name == "cuda" and wide:
-        raise ConfigError("the model is in float64, which cuda does not run: use --backend cpu")
-    if name != "auto":
+    if name not in ("cuda", "auto"):
         return name
     from streamrnn.kernels.backend import choose
+    from streamrnn.kernels.cuda.network import MOST_UNITS
 
-    name, why = ("cpu", "the model is in float64") if wide else choose()
+    unfit = ""
+    if dtype != "float32":
+        unfit = f"the model is in {dtype}"
+    elif max(hidden_sizes, default=0) > MOST_UNITS:
+        unfit = f"a layer of the model has more than {MOST_UNITS} units"
+    if name == "cuda":
+        if unfit:
+            raise ConfigError(f"{unfit}, which cuda does not run: use --backend cpu")
+        return name
+    name, why = ("cpu", unfit) if unfit else choose()
     say(f"backend {name}: {why}")
     return name
 
@@ -153,7 +168,8 @@ def ready_backend(bundle: Bundle, name: str) -> Backend:
     from streamrnn.kernels.backend import get_backend
     from streamrnn.runtime.warmup import warm_up
 
-    backend = get_backend(chosen_backend(name, bundle))
+    params = bundle.params
+    backend = get_backend(chosen_backend(name, params.hidden_sizes, str(params.dtype)))
     warm_up(bundle, backend)
     # What stands now stays: a collection among all of it would stop a live run.
     gc.freeze()

@@ -66,7 +66,8 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
     config = _resumed_config(resume, options) if resume else _config(options)
     if options["threads"] is not None:
         config = replace(config, threads=options["threads"])
-    config = replace(config, backend=chosen_backend(options["backend"] or config.backend))
+    name = options["backend"] or config.backend
+    config = replace(config, backend=chosen_backend(name, config.hidden))
     say_when_compiling()
     backend = get_backend(config.backend)
     compile_training(config.backend)

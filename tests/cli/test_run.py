@@ -78,6 +78,17 @@ def test_a_gpu_does_not_run_float64(capsys: pytest.CaptureFixture[str], tmp_path
     assert err.startswith("backend cpu: the model is in float64\n")
 
 
+def test_a_gpu_does_not_train_what_is_too_wide_for_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    session, model = tmp_path / "a.mcap", tmp_path / "m.safetensors"
+    assert main(capsys, "run", "--source", SIM, "--record", session, "--no-stats")[0] == 0
+    words = ("train", session, "-o", model, "--hidden", "64", "--hidden", "600")
+    code, _, err = main(capsys, *words, "--backend", "cuda")
+    assert code == 2
+    assert "a layer of the model has more than 512 units, which cuda does not run" in err
+
+
 def test_duration_is_stream_time_and_stats_can_be_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
