@@ -14,6 +14,7 @@ from streamrnn.kernels.cuda.memory import Places
 from streamrnn.kernels.cuda.network import MOST_UNITS, PRECISIONS, Network, Tape
 from streamrnn.kernels.cuda.stepper import Stepper, Ticker
 from streamrnn.kernels.cuda.streams import DeviceStreams
+from streamrnn.kernels.cuda.tensor_streams import TensorStreams
 from streamrnn.kernels.params import (
     AdamSpec,
     Batch,
@@ -78,7 +79,8 @@ class CudaBackend:
         return Network(self.device, params, precision)
 
     def download(self, handle: Network) -> Params:
-        """Return a copy of the weights."""
+        """Return a copy of the weights; bring the moments into the `OptState` trained with last."""
+        handle.write_moments()
         return handle.read()
 
     def zero_state(self, handle: Network, n_rows: int) -> State:
@@ -106,9 +108,10 @@ class CudaBackend:
         check_state(handle.params, state, state.n_rows)
         return Stepper(handle, state, logits)
 
-    def streams(self, handle: Network, n_streams: int) -> DeviceStreams:
+    def streams(self, handle: Network, n_streams: int) -> DeviceStreams | TensorStreams:
         """Return fresh streams whose state stays on the device."""
-        return DeviceStreams(handle, n_streams)
+        kind = TensorStreams if TensorStreams.supports(handle) else DeviceStreams
+        return kind(handle, n_streams)
 
     def forward(
         self,

@@ -137,6 +137,18 @@ def _run_layer(
     network: Network, n: int, rows: Rows, x: int, sums: int, kept: LayerTape, taped: bool
 ) -> None:
     device, layer = network.device, network.layout.layers[n]
+    place = state_places(network.layout.hidden_sizes, rows.n_state_rows)[0][n]
+    h, c = (
+        rows.state + _FLOAT_BYTES * (at + rows.first_row * place.stride)
+        for at in (place.h, place.c)
+    )
+    tensor_layer = network.tensor_layers[n]
+    if tensor_layer is not None:
+        tensor_layer.run(
+            x=x, h=h, c=c, state_stride=place.stride, hs=kept.hs, n_steps=rows.n_steps,
+            n_rows=rows.n_rows, ends=rows.ends, index=rows.index, t_from=rows.t_from,
+        )  # fmt: skip
+        return
     fused = is_fused(layer, rows.n_steps)
     w, bias = (network.packed + _FLOAT_BYTES * at for at in (layer.w, layer.bias))
     if not fused:
@@ -145,7 +157,6 @@ def _run_layer(
         layer, rows.n_steps, rows.n_rows, fused=fused,
         n_multiprocessors=device.n_multiprocessors, shared_bytes=device.shared_bytes,
     )  # fmt: skip
-    place = state_places(network.layout.hidden_sizes, rows.n_state_rows)[0][n]
     launches.lstm(
         device,
         tiling,
@@ -159,8 +170,8 @@ def _run_layer(
         x=x if fused else sums,
         w=w,
         bias=bias,
-        h=rows.state + _FLOAT_BYTES * (place.h + rows.first_row * place.stride),
-        c=rows.state + _FLOAT_BYTES * (place.c + rows.first_row * place.stride),
+        h=h,
+        c=c,
         state_stride=place.stride,
         hs=kept.hs,
         cs=kept.cs,

@@ -14,6 +14,7 @@ from streamrnn.kernels.cuda import launches
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.layout import make_layout, make_map, state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places, Workspace
+from streamrnn.kernels.cuda.tensor import TensorLayer, tensor_layers
 from streamrnn.kernels.params import Params, State
 
 PRECISIONS = ("exact", "bf16")
@@ -43,6 +44,9 @@ class Network:
         Addresses of the weights in plain form and packed.
     workspace : Workspace
         What runs use that keep nothing.
+    tensor_layers : tuple of TensorLayer or None, one a layer
+        What runs on tensor cores; the others run in the exact kernels, with weights rounded where
+        `precision` says so.
     ticker : stepper.Ticker or None
         What stepped last.
     """
@@ -64,6 +68,9 @@ class Network:
         self._trainer: Any = None
         device.write(self._map, gather)
         self.write(params)
+        self.tensor_layers: tuple[TensorLayer | None, ...] = (
+            tensor_layers(device, params) if precision == "bf16" else (None,) * len(params.layers)
+        )
 
     def write(self, params: Params) -> None:
         """Set the weights."""
@@ -87,6 +94,11 @@ class Network:
         """Raise ValueError if the weights are rounded."""
         if self.precision != "exact":
             raise ValueError(f"weights in {self.precision} are for inference only")
+
+    def write_moments(self) -> None:
+        """Bring the optimiser's moments back into the `OptState` that training used last."""
+        if self._trainer is not None:
+            self._trainer.write_moments()
 
     @property
     def trainer(self) -> Any:
@@ -127,6 +139,8 @@ class Tape:
 
     Attributes
     ----------
+    layout : Layout
+        Of the network.
     n_steps, n_rows : int
         T and B.
     x : int
@@ -145,7 +159,7 @@ class Tape:
     """
 
     def __init__(self, network: Network, n_steps: int, n_rows: int) -> None:
-        layout = network.layout
+        self.layout = layout = network.layout
         self.n_steps, self.n_rows, self.has_mask = n_steps, n_rows, False
         n_steps_rows = n_steps * n_rows
         places = Places()

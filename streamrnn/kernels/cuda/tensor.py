@@ -33,7 +33,7 @@ from streamrnn.kernels.cuda.tensor_layout import (
     pack_bias,
     pack_weights,
 )
-from streamrnn.kernels.params import LayerParams
+from streamrnn.kernels.params import LayerParams, Params
 
 _CODE = "streamrnn.kernels.cuda.code.tensor"
 #: Tensor cores take bfloat16 from here on.
@@ -97,6 +97,18 @@ def kernels() -> list[Kernel]:
     ]
 
 
+def tensor_layers(device: Device, params: Params) -> tuple[TensorLayer | None, ...]:
+    """Return the layers of a network that run on tensor cores, ready to; None for the others."""
+    layers = tuple(
+        TensorLayer(device, layer)
+        if supports(layer.w_ih.shape[1], layer.w_hh.shape[1], device.capability)
+        else None
+        for layer in params.layers
+    )
+    device.prepare([layer.kernel for layer in layers if layer])
+    return layers
+
+
 class TensorLayer:
     """One layer's weights on a device, as tensor cores take them.
 
@@ -125,11 +137,6 @@ class TensorLayer:
         self.biases = self._memory.address + biases_at
         device.write(self.weights, weights)
         device.write(self.biases, np.ascontiguousarray(biases))
-
-    @staticmethod
-    def supports(n_in: int, n_units: int, capability: tuple[int, int]) -> bool:
-        """Return whether there is a kernel for a layer; see `supports` of this module."""
-        return supports(n_in, n_units, capability)
 
     @property
     def kernel(self) -> Kernel:

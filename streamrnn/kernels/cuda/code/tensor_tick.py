@@ -52,7 +52,7 @@ def make_tick(hidden_tiles: int, input_tiles: int, stacked: int, chosen: int) ->
     Returns
     -------
     kernel
-        See `streamrnn.kernels.cuda.tensor_streams.TickLayer.run` for the arguments. Any number of
+        See `streamrnn.kernels.cuda.tensor_ticks.tick` for the arguments. Any number of
         blocks, 32 threads for 16 units.
     """
     n_threads = 32 * hidden_tiles
@@ -240,33 +240,36 @@ def make_head(classes: int) -> Callable[..., Any]:
 def make_move(back: int) -> Callable[..., Any]:
     """Return the kernel that moves states from their own order into rows, or back.
 
-    A thread moves two units of one stream. What there is no unit for is 0.
+    A thread moves two units of one stream. Rows are as long as whole tiles of units; what there is
+    no unit for is 0, and so is everything if there are no rows to move back.
     """
 
     def tensor_move(
-        h: Any, c: Any, h_rows: Any, c_rows: Any, rows: Any, n: Any, n_units: Any, stride: Any
+        h: Any, c: Any, h_rows: Any, c_rows: Any, streams: Any, first: Any, n: Any, n_units: Any
     ) -> None:
         n_tiles = (n_units + 15) // 16
         index = int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         row, unit = index // (8 * n_tiles), int32(index % (8 * n_tiles)) * 2
         if row >= n:
             return
-        stream = int64(rows[row]) if is_there(rows) else row
+        stream = int64(streams[row]) if is_there(streams) else first + row
         tile, column, pair = stream >> 3, int32(stream & 7), (unit & 15) >> 1
         h_at = tile * (64 * n_tiles) + ((unit >> 4) * 64 + 8 * column + pair)
-        # See `unit_of_lane`.
+        # See `unit_of_lane`: pair 2 (g mod 4) + g div 4 of the warp, columns 2 q and 2 q + 1.
         thread = 2 * (unit & ~15) + 4 * (pair >> 1) + 16 * (pair & 1) + (column >> 1)
         c_at = 4 * (tile * (32 * n_tiles) + thread) + (column & 1)
-        at = row * stride + unit
+        at = row * (16 * n_tiles) + unit
         if back:
-            h0, h1, c0, c1 = float32(0), float32(0), float32(0), float32(0)
-            if unit < n_units:
-                h0, h1, c0, c1 = h_rows[at], h_rows[at + 1], c_rows[at], c_rows[at + 1]
-            h[h_at] = pack_bf16(h0, h1)
+            word, c0, c1 = uint32(0), float32(0), float32(0)
+            if is_there(h_rows) and unit < n_units:
+                word = pack_bf16(h_rows[at], h_rows[at + 1])
+                c0, c1 = c_rows[at], c_rows[at + 1]
+            h[h_at] = word
             c[c_at], c[c_at + 2] = c0, c1
-        elif unit < n_units:
-            word = h[h_at]
+        else:
+            word = h[h_at] if unit < n_units else uint32(0)
             h_rows[at], h_rows[at + 1] = low_bf16(word), high_bf16(word)
-            c_rows[at], c_rows[at + 1] = c[c_at], c[c_at + 2]
+            c_rows[at] = c[c_at] if unit < n_units else float32(0)
+            c_rows[at + 1] = c[c_at + 2] if unit < n_units else float32(0)
 
     return tensor_move
