@@ -17,8 +17,8 @@ from time import perf_counter
 
 #: What is run, with its further arguments.
 RUNS = (
-    ("step",), ("streams",), ("sequence",), ("training",), ("training", "--threads", "2"),
-    ("decode",), ("startup",), ("end_to_end",),
+    ("step",), ("streams",), ("fleet",), ("sequence",), ("training",),
+    ("training", "--threads", "2"), ("decode",), ("startup",), ("end_to_end",),
 )  # fmt: skip
 
 

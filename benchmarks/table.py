@@ -22,13 +22,14 @@ from benchmarks.report import RESULTS
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 NAMES = (
-    "step", "streams", "sequence", "training", "training-2-threads", "decode", "startup",
+    "step", "streams", "fleet", "sequence", "training", "training-2-threads", "decode", "startup",
     "end_to_end",
 )  # fmt: skip
 _TIMES = ("ns", "us", "ms")
 #: What one call or update does, for tables.
 _WHAT = {"step": "a frame", "chunk": "a frame", "ahead": "a frame", "push": "a frame",
-         "streams": "a stream-step", "sequence": "a frame", "train": "an update"}  # fmt: skip
+         "streams": "a stream-step", "fleet": "a stream-step", "sequence": "a frame",
+         "train": "an update"}  # fmt: skip
 
 Document = dict[str, Any]
 
