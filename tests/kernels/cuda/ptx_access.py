@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from ptx_lanes import DTYPES, WARP, Array, Group, Lanes, Step
-from ptx_memory import SHARED_WINDOW, Fault, GlobalMemory, Space
+from ptx_memory import SHARED_WINDOW, Fault, GlobalMemory, RaceLog, Space
 from ptx_parse import SIZES, Address, Immediate, Instruction, Register, Several, Symbol, Unsupported
 
 _SPACES = {"global": "global", "shared": "shared", "shared_cta": "shared", "param": "param"}
@@ -36,7 +36,7 @@ class Memory:
         self.lanes, self.memory, self.shared_bytes = lanes, memory, shared_bytes
         stride = -(-max(shared_bytes, 1) // 16) * 16
         self.shared = Space("shared memory", stride * lanes.n_blocks)
-        self.shared.log.of_launch = False
+        self.shared.log = RaceLog(self.shared, of_launch=False)
         self.offset = np.arange(lanes.n, dtype=np.int64) // lanes.block_lanes * stride
         self.who = np.arange(lanes.n, dtype=np.int64)
         self.arguments: dict[str, bytes] = {}
@@ -55,15 +55,21 @@ class Memory:
         self.shared.log.clear()
         for space in (self.shared, *self.memory.spaces.values()):
             space.log.block_lanes = self.lanes.block_lanes
+            space.log.first_lane = int(self.who[0])
         self._flying.clear()
         self._commits.fill(0)
 
-    def barrier(self, blocks: Array | None) -> None:
-        """End the epoch of blocks."""
-        self.shared.log.barrier(blocks)
-        for space in self.memory.spaces.values():
-            if space.log.reads or space.log.writes:
-                space.log.barrier(blocks)
+    def meet(self, chosen: Array | None) -> None:
+        """Some threads of each block met at a barrier; `chosen` is who, None for all threads."""
+        for space in (self.shared, *self.memory.spaces.values()):
+            if not space.log.is_empty:
+                space.log.meet(chosen)
+
+    def barrier(self, chosen: Array | None, sets: Array) -> None:
+        """All threads of blocks met; `sets` tells apart who met before in the meantime."""
+        for space in (self.shared, *self.memory.spaces.values()):
+            if not space.log.is_empty:
+                space.log.barrier(chosen, sets)
 
     def bind(self, ins: Instruction) -> Step | None:
         """Bind an instruction that touches memory; None if it does not."""

@@ -29,6 +29,15 @@ def fma32(a: Array, b: Array, c: Array) -> Array:
     return total.astype(np.float32)
 
 
+def truncated(a: Array, b: Array, c: Array) -> Array:
+    """Return a * b + c, rounded once towards zero (``rz``)."""
+    product = a.astype(np.float64) * b
+    total = _odd(product, c.astype(np.float64), product + c)
+    near = total.astype(np.float32)
+    back = np.nextafter(near, np.float32(0))
+    return np.where((np.abs(near) > np.abs(total)) & np.isfinite(total), back, near)
+
+
 def _odd(x: Array, y: Array, total: Array) -> Array:
     """Return x + y rounded to odd: with the last bit set where it is not exact (Boldo 2008)."""
     back = total - x

@@ -183,6 +183,9 @@ class Lanes:
 
     def predicate(self, operand: Operand | None) -> Callable[[], Array]:
         """Return a function that gives a predicate's values."""
+        if isinstance(operand, Immediate):
+            always = np.full(self.n, operand.value != 0)
+            return lambda: always
         if not isinstance(operand, Register) or operand.width != 1:
             raise Unsupported(f"predicate {operand}")
         row = self.rows[1][operand.row]

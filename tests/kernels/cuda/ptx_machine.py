@@ -11,15 +11,15 @@ from collections import Counter
 
 import numpy as np
 from ptx_access import Memory
+from ptx_barriers import LEFT, Barriers
 from ptx_lanes import Array, Group, Lanes, Step
 from ptx_memory import Fault, GlobalMemory
 from ptx_operations import bind_any
-from ptx_parse import Immediate, Instruction, Program, Symbol, Unsupported
+from ptx_parse import Instruction, Program, Symbol, Unsupported
 from ptx_warp import bind_warp
 
 #: Lanes that run together; more blocks than fit run after each other.
 MOST_LANES = 8192
-_LEFT = -1
 _NOTHING = {
     "membar",
     "fence",
@@ -46,6 +46,7 @@ class Machine:
         self.program = program
         self.lanes = Lanes(program, n_blocks, n_threads)
         self.memory = Memory(self.lanes, memory, program.shared_bytes + dynamic_bytes)
+        self.barriers = Barriers(self.lanes, self.memory, self._put, self.where)
         self.counts = [0] * len(program.instructions)
         self.steps = [self._bind(at, ins) for at, ins in enumerate(program.instructions)]
         self.steps.append(self._end(len(self.steps), None))
@@ -54,18 +55,17 @@ class Machine:
     def run(self, grid: tuple[int, int], first_block: int, arguments: dict[str, bytes]) -> None:
         """Run the blocks from `first_block` on to their end."""
         self.lanes.place(grid, first_block)
-        self.first_block, self.n_grid = first_block, grid[0] * grid[1]
         self.memory.start(first_block, arguments)
         for width, rows in self.lanes.rows.items():
             rows.fill(False if width == 1 else int("7FC0DEAD7FC0DEAD"[: 2 * width], 16))
         self.live = self.lanes.present.copy()
         self.n_live = int(np.count_nonzero(self.live))
         self.pending: dict[int, Array] = {0: self.live.copy()}
-        self.arrived = np.full(self.lanes.n, -1, np.int64)
+        self.barriers.start(first_block)
         with np.errstate(all="ignore"):
             self._go()
-            self._check_end()
-            self.memory.barrier(None)
+            self.barriers.check_end()
+            self.memory.barrier(None, self.barriers.sets)
 
     def _go(self) -> None:
         steps, counts, pending = self.steps, self.counts, self.pending
@@ -81,16 +81,17 @@ class Machine:
                     to = steps[pc](group)
                     if to is None:
                         pc += 1
-                    elif to == _LEFT:
+                    elif to == LEFT:
                         break
                     else:
                         pc = to
                 else:
                     self._put(pc, group.mask)
         except (Fault, Unsupported) as error:
-            raise type(error)(f"{self._where(pc)}: {error}") from error
+            raise type(error)(f"{self.where(pc)}: {error}") from error
 
-    def _where(self, pc: int) -> str:
+    def where(self, pc: int) -> str:
+        """Say which instruction stands at a place."""
         if pc >= len(self.program.instructions):
             return f"{self.program.name}: at the end"
         ins = self.program.instructions[pc]
@@ -113,7 +114,7 @@ class Machine:
         if step is None and ins.words[0] in _NOTHING:
             return lambda g: None
         if step is None:
-            raise Unsupported(f"{self._where(at)}: unknown instruction")
+            raise Unsupported(f"{self.where(at)}: unknown instruction")
         if ins.guard is None:
             return step
         chosen, inner = self.lanes.predicate(ins.guard), step
@@ -137,10 +138,9 @@ class Machine:
             return self._trap(ins)
         if name in ("bar", "barrier") and ins.words[1] != "warp":
             words = [word for word in ins.words[1:] if word not in ("cta", "aligned")]
-            whole = len(ins.operands) == 1 and isinstance(ins.operands[0], Immediate)
-            if words != ["sync"] or not whole or ins.guard is not None:
-                raise Unsupported(f"{self._where(at)}: this form of a barrier")
-            return self._barrier(at)
+            if words != ["sync"] or ins.guard is not None:
+                raise Unsupported(f"{self.where(at)}: this form of a barrier")
+            return self.barriers.bind(at, ins)
         return None
 
     def _branch(self, at: int, ins: Instruction, target: int) -> Step:
@@ -157,7 +157,7 @@ class Machine:
                 return target
             self._put(target, taken.copy())
             self._put(at + 1, g.mask & ~taken)
-            return _LEFT
+            return LEFT
 
         return branch
 
@@ -173,7 +173,7 @@ class Machine:
             rest = g.mask & ~gone
             if rest.any():
                 self._put(at + 1, rest)
-            return _LEFT
+            return LEFT
 
         return end
 
@@ -185,52 +185,6 @@ class Machine:
                 raise Fault("the kernel traps")
 
         return trap
-
-    # Barriers
-
-    def _barrier(self, at: int) -> Step:
-        n_present = int(np.count_nonzero(self.lanes.present))
-
-        def barrier(g: Group) -> int | None:
-            if g.n == n_present:
-                self.memory.barrier(None)
-                return None
-            self.arrived[g.lanes] = at
-            self._release()
-            return _LEFT
-
-        return barrier
-
-    def _release(self) -> None:
-        """Let the blocks go on whose threads have all arrived, at one and the same barrier."""
-        shape = (self.lanes.n_blocks, self.lanes.block_lanes)
-        arrived = self.arrived.reshape(shape)
-        present = self.lanes.present.reshape(shape)
-        done = ((arrived >= 0) | ~present).all(axis=1)
-        if not done.any():
-            return
-        for block in np.flatnonzero(done):
-            at = np.unique(arrived[block][present[block]])
-            if len(at) > 1:
-                places = " and at ".join(self._where(int(pc)) for pc in at)
-                raise Fault(f"divergent barrier: block {block} waits at {places}")
-        blocks = np.zeros(self.n_grid, bool)
-        blocks[self.first_block + np.flatnonzero(done)] = True
-        self.memory.barrier(blocks)
-        free = np.repeat(done, self.lanes.block_lanes) & self.lanes.present
-        for pc in np.unique(self.arrived[free]):
-            self._put(int(pc) + 1, free & (self.arrived == pc))
-        self.arrived[free] = -1
-
-    def _check_end(self) -> None:
-        waiting = self.arrived >= 0
-        if waiting.any():
-            lane = int(np.argmax(waiting))
-            block = self.first_block + lane // self.lanes.block_lanes
-            raise Fault(
-                f"{self._where(int(self.arrived[lane]))}: threads of block {block} wait at a "
-                "barrier that others of the block never reach"
-            )
 
 
 def launch(

@@ -6,7 +6,7 @@ reaches it: what is stored behind an array's end is never hidden by a neighbour.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ SHARED_WINDOW = 1 << 60
 WINDOW_BITS = 36
 _NOBODY, _MANY, ATOMIC = -1, -2, -3
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+#: Offsets, threads, bytes each, and what was written (n, bytes).
+Entry = tuple[Array, Array, int, Array | None]
+Agent = Callable[[Array], Array]
 #: So many logged elements are compacted to those that differ.
 _LOG_LIMIT = 1 << 21
 
@@ -44,6 +47,7 @@ class Space:
         self.known = np.zeros(padded, np.uint8)
         self.all_known = False
         self.log = RaceLog(self)
+        self._owners: dict[int, Array] = {}
         self._views: dict[tuple[int, int], Array] = {}
         self._known: dict[int, Array] = {}
 
@@ -103,31 +107,42 @@ class Space:
         values = np.zeros((len(at), n_bytes), np.uint8)
         self.log.write(at, who, n_bytes, values)
 
+    def owners(self, step: int) -> Array:
+        """Return who touched each granule: nobody; whoever changes it changes it back."""
+        if step not in self._owners:
+            self._owners[step] = np.full(len(self.data) // step, _NOBODY, np.int64)
+        return self._owners[step]
+
     def settle(self) -> None:
         """See whether all is known now, so that reads need not look."""
         self.all_known = bool(self.known[: self.n_bytes].all())
 
 
 class RaceLog:
-    """Who read and wrote what since the last barrier, and in the whole launch.
+    """Who read and wrote what: since the last barrier of some, since that of all, in the launch.
 
-    A thread is a number; ``who >> 5`` is its warp and ``who // block_lanes`` its block.
+    A thread is a number; ``who >> 5`` is its warp and ``who // block_lanes`` its block. A barrier
+    of some threads of a block orders what they do; only one of all orders that with what the others
+    did.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
-        self.block_lanes = 32
-        self.of_launch = True
-        self.reads: list[tuple[Array, Array, int]] = []
-        self.writes: list[tuple[Array, Array, int, Array]] = []
-        self.old_reads: list[tuple[Array, Array, int]] = []
-        self.old_writes: list[tuple[Array, Array, int, Array]] = []
-        self._n_old = 0
-        self._owner: dict[int, Array] = {}
+    def __init__(self, space: Space, *, of_launch: bool = True) -> None:
+        self.space, self.of_launch = space, of_launch
+        self.block_lanes, self.first_lane = 32, 0
+        self.reads: list[Entry] = []
+        self.writes: list[Entry] = []
+        #: Behind a barrier of some, and of all.
+        self.met: tuple[list[Entry], list[Entry]] = ([], [])
+        self.old: tuple[list[Entry], list[Entry]] = ([], [])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing happened since the last barrier of all."""
+        return not (self.reads or self.writes or self.met[0] or self.met[1])
 
     def read(self, at: Array, who: Array, n_bytes: int) -> None:
         """Log a read."""
-        self.reads.append((at, who, n_bytes))
+        self.reads.append((at, who, n_bytes, None))
 
     def write(self, at: Array, who: Array, n_bytes: int, values: Array) -> None:
         """Log a write."""
@@ -139,51 +154,62 @@ class RaceLog:
         nobody = np.full(len(at), ATOMIC, np.int64)
         self.write(at, nobody, n_bytes, np.zeros((len(at), n_bytes), np.uint8))
 
-    def barrier(self, blocks: Array | None) -> None:
-        """End the epoch of blocks (None: of all): within each, warps must not have raced."""
-        reads, writes, later_reads, later_writes = self.reads, self.writes, [], []
-        if blocks is not None:
-            reads, later_reads = self._split(self.reads, blocks)
-            writes, later_writes = self._split(self.writes, blocks)
-        if writes:
-            self._check(reads, writes, 32, "warps")
+    def meet(self, chosen: Array | None) -> None:
+        """A barrier of some threads of a block (None: all threads are in such): no warps race."""
+        reads, writes = self._take(chosen)
+        self._check(reads, writes, self._warps, "warps")
+        self._keep(self.met, reads, writes, 32)
+
+    def barrier(self, chosen: Array | None, sets: Array) -> None:
+        """Let all threads of blocks meet; what `sets` says are those that met before."""
+        reads, writes = self._take(chosen)
+        self._check(reads, writes, self._warps, "warps")
+        (met_reads, more), (met_writes, more_writes) = (_split(e, chosen, self) for e in self.met)
+        if met_reads or met_writes:
+            reads, writes = met_reads + reads, met_writes + writes
+            self._check(reads, writes, lambda who: sets[who - self.first_lane], "warps")
+        self.met = (more, more_writes)
         if self.of_launch:
-            self.old_reads += reads
-            self.old_writes += writes
-            self._n_old += sum(len(entry[0]) for entry in reads)
-            if self._n_old > _LOG_LIMIT:
-                self._compact()
-        self.reads, self.writes = later_reads, later_writes
+            self._keep(self.old, reads, writes, self.block_lanes)
 
     def end(self) -> None:
         """End the launch: different blocks must not have raced."""
-        self.barrier(None)
-        if self.old_writes and self.of_launch:
-            self._check(self.old_reads, self.old_writes, self.block_lanes, "blocks")
-        self.old_reads, self.old_writes, self._n_old = [], [], 0
+        reads, writes = self.old
+        self.clear()
+        self._check(reads, writes, lambda who: who // self.block_lanes, "blocks")
 
     def clear(self) -> None:
         """Forget everything."""
-        self.reads, self.writes, self.old_reads, self.old_writes = [], [], [], []
-        self._n_old = 0
+        self.reads, self.writes, self.met, self.old = [], [], ([], []), ([], [])
 
-    def _split(self, entries: list[Any], blocks: Array) -> tuple[list[Any], list[Any]]:
-        now, later = [], []
-        for at, who, n_bytes, *values in entries:
-            mine = blocks[np.maximum(who, 0) // self.block_lanes] | (who == ATOMIC)
-            for part, chosen in ((now, mine), (later, ~mine)):
-                if chosen.any():
-                    part.append((at[chosen], who[chosen], n_bytes, *(v[chosen] for v in values)))
-        return now, later
+    @staticmethod
+    def _warps(who: Array) -> Array:
+        return who >> 5
 
-    def _check(self, reads: list[Any], writes: list[Any], lanes: int, who: str) -> None:
-        step = min(entry[2] for entry in (*reads, *writes))
-        step = min(step, 4)
-        at, agent = _granules(writes, step, lanes)
+    def _take(self, chosen: Array | None) -> tuple[list[Entry], list[Entry]]:
+        (reads, self.reads), (writes, self.writes) = (
+            _split(entries, chosen, self) for entries in (self.reads, self.writes)
+        )
+        return reads, writes
+
+    def _keep(
+        self, where: tuple[list[Entry], list[Entry]], reads: list[Entry], writes: list[Entry],
+        lanes: int,
+    ) -> None:  # fmt: skip
+        where[1].extend(writes)
+        where[0].extend(reads)
+        if sum(len(entry[0]) for entry in where[0][1:]) > _LOG_LIMIT:
+            where[0][:] = [_compact(where[0], lanes)]
+
+    def _check(self, reads: list[Entry], writes: list[Entry], agent_of: Agent, who: str) -> None:
+        if not writes:
+            return
+        step = min(4, *(entry[2] for entry in (*reads, *writes)))
+        at, agent = _granules(writes, step, agent_of)
         value = np.concatenate(
             [np.ascontiguousarray(entry[3]).view(_UNSIGNED[step]).ravel() for entry in writes]
         )
-        owner = self._owners(step)
+        owner = self.space.owners(step)
         owner[at] = agent
         clash = owner[at] != agent
         try:
@@ -191,7 +217,7 @@ class RaceLog:
                 self._check_writers(at, agent, value, clash, step, who)
                 owner[at[clash]] = _MANY
             if reads:
-                read_at, reader = _granules(reads, step, lanes)
+                read_at, reader = _granules(reads, step, agent_of)
                 owners = owner[read_at]
                 bad = (owners != _NOBODY) & (owners != reader)
                 if bad.any():
@@ -220,27 +246,28 @@ class RaceLog:
                 f"{self.space.name} with nothing between them"
             )
 
-    def _owners(self, step: int) -> Array:
-        if step not in self._owner:
-            self._owner[step] = np.full(len(self.space.data) // step, _NOBODY, np.int64)
-        return self._owner[step]
 
-    def _compact(self) -> None:
-        if not self.old_reads:
-            return
-        step = min(4, *(entry[2] for entry in self.old_reads))
-        at, block = _granules(self.old_reads, step, self.block_lanes)
-        n_blocks = int(block.max()) + 1
-        keys = np.unique(at * n_blocks + block)
-        self.old_reads = [(keys // n_blocks * step, keys % n_blocks * self.block_lanes, step)]
-        self._n_old = 0
+def _split(
+    entries: list[Entry], chosen: Array | None, log: RaceLog
+) -> tuple[list[Entry], list[Entry]]:
+    """Part entries into those of chosen threads (None: all) and those of the others."""
+    if chosen is None:
+        return entries, []
+    parts: tuple[list[Entry], list[Entry]] = ([], [])
+    for at, who, n_bytes, values in entries:
+        mine = (who == ATOMIC) | chosen[np.maximum(who - log.first_lane, 0)]
+        for part, some in zip(parts, (mine, ~mine), strict=True):
+            if some.any():
+                raw = None if values is None else values[some]
+                part.append((at[some], who[some], n_bytes, raw))
+    return parts
 
 
-def _granules(entries: list[Any], step: int, lanes: int) -> tuple[Array, Array]:
-    """Return each touched granule of `step` bytes, and the warp or block that touched it."""
+def _granules(entries: list[Entry], step: int, agent_of: Agent) -> tuple[Array, Array]:
+    """Return each touched granule of `step` bytes, and who touched it."""
     places, agents = [], []
-    for at, who, n_bytes, *_ in entries:
-        agent = np.where(who == ATOMIC, ATOMIC, who // lanes)
+    for at, who, n_bytes, _ in entries:
+        agent = who if len(who) and who[0] == ATOMIC else agent_of(who)
         count, first = n_bytes // step, at // step
         if count > 1:
             first = (first[:, None] + np.arange(count)).ravel()
@@ -248,6 +275,15 @@ def _granules(entries: list[Any], step: int, lanes: int) -> tuple[Array, Array]:
         places.append(first)
         agents.append(agent)
     return np.concatenate(places), np.concatenate(agents)
+
+
+def _compact(reads: list[Entry], lanes: int) -> Entry:
+    """Return reads as one of each granule by each warp or block of so many lanes."""
+    step = min(4, *(entry[2] for entry in reads))
+    at, agent = _granules(reads, step, lambda who: who // lanes)
+    n_agents = int(agent.max()) + 1
+    keys = np.unique(at * n_agents + agent)
+    return keys // n_agents * step, keys % n_agents * lanes, step, None
 
 
 class GlobalMemory:

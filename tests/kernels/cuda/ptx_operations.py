@@ -33,6 +33,13 @@ _INTEGERS: dict[str, Any] = {
     "neg": np.negative, "abs": np.abs, "not": np.invert,
     "cnot": lambda a: (a == 0).astype(a.dtype), "brev": integers.reverse_bits,
 }  # fmt: skip
+#: The product's sum with -0 keeps the sign of a zero.
+_TRUNCATED: dict[str, Any] = {
+    "fma": floats.truncated,
+    "add": lambda a, b: floats.truncated(a, np.ones_like(a), b),
+    "sub": lambda a, b: floats.truncated(a, np.ones_like(a), -b),
+    "mul": lambda a, b: floats.truncated(a, b, np.full_like(a, -0.0)),
+}
 #: With types of its operands, destination first; "" is the instruction's own.
 _BITS: dict[str, Any] = {
     "shl": (("", "", "u32"), integers.shift(np.left_shift)),
@@ -123,6 +130,8 @@ def _bind_product(
 def _bind_float(lanes: Lanes, ins: Instruction, name: str, modifiers: set[str], kind: str) -> Step:
     flushed, held = "ftz" in modifiers, "sat" in modifiers
     rest = modifiers - {"ftz", "sat"} - _ROUNDED
+    if rest == {"rz"} and kind == "f32" and name in _TRUNCATED:
+        return simple(lanes, ins, (kind,) * len(ins.operands), _TRUNCATED[name])
     if name not in _FLOATS or rest or (kind != "f32" and name in ("fma", "rsqrt", "ex2")):
         raise Unsupported(ins.text)
     function = _FLOATS[name]

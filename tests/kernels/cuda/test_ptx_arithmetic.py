@@ -97,6 +97,21 @@ def test_plain_operations_are_correctly_rounded(name, rows):
             assert r == nearest(exact)
 
 
+@given(rows=MANY)
+def test_rounding_to_zero_cuts_off(rows):
+    a, b, c = floats(rows)
+    sums, products = compute("add.rz.f32", a, b), compute("mul.rz.f32", a, b)
+    fused = compute("fma.rz.f32", a, b, c)
+    for x, y, z, *got in zip(a, b, c, sums, products, fused, strict=True):
+        if np.isfinite([x, y, z]).all():
+            p, q, r = (Fraction(float(v)) for v in (x, y, z))
+            for exact, value in zip((p + q, p * q, p * q + r), got, strict=True):
+                if abs(exact) <= LARGEST:
+                    beyond = np.nextafter(value, np.float32(math.copysign(math.inf, exact)))
+                    assert abs(Fraction(float(value))) <= abs(exact)
+                    assert not np.isfinite(beyond) or abs(Fraction(float(beyond))) > abs(exact)
+
+
 def test_denormals_are_kept_unless_flushed():
     a = np.full(32, 1e-40, np.float32)
     one = np.ones(32, np.float32)
@@ -279,5 +294,5 @@ def test_comparisons_know_nan(comparison):
 def test_an_unknown_instruction_is_named():
     with pytest.raises(Unsupported, match=r"wgmma\.fence"):
         run("wgmma.fence.sync.aligned;")
-    with pytest.raises(NotImplementedError, match=r"add\.rz\.f32"):
-        run("add.rz.f32 %f1, %f2, %f3;")
+    with pytest.raises(NotImplementedError, match=r"add\.rm\.f32"):
+        run("add.rm.f32 %f1, %f2, %f3;")

@@ -105,6 +105,52 @@ more:
     assert counts["st.shared.u32"] == 2 * (1 + 2 + 3 + 4 + 5)
 
 
+#: Two groups of two warps, each with its own barrier and number of steps; {swap} is whom one reads.
+GROUPS = """
+    shr.u32 %r10, %r0, 6;
+    mov.u64 %rd20, room;
+    mad.wide.u32 %rd21, %r0, 4, %rd20;
+    xor.b32 %r11, %r0, {swap};
+    mad.wide.u32 %rd22, %r11, 4, %rd20;
+    mov.u32 %r12, %r0;
+    mov.u32 %r13, 0;
+    mov.u32 %r14, 64;
+    bar.sync 0;
+more:
+    st.shared.u32 [%rd21], %r12;
+    bar.sync %r10, %r14;
+    ld.shared.u32 %r12, [%rd22];
+    bar.sync %r10, %r14;
+    add.u32 %r13, %r13, 1;
+    setp.le.u32 %p1, %r13, %r10;
+    @%p1 bra more;
+    st.global.u32 [%rd11], %r12;"""
+
+
+def test_a_barrier_of_some_warps_holds_up_no_others():
+    (got,), counts, _ = run(
+        GROUPS.format(swap=32), np.zeros(128, np.uint32), n_threads=128, shared_bytes=512
+    )
+    n = np.arange(128)
+    assert (got == np.where(n < 64, n ^ 32, n)).all()
+    assert counts["st.shared.u32"] == 2 + 2 * 2
+
+
+def test_a_barrier_of_some_warps_orders_nothing_for_others():
+    with pytest.raises(Fault, match="race: warps read and write"):
+        run(GROUPS.format(swap=64), np.zeros(128, np.uint32), n_threads=128, shared_bytes=512)
+    # Nor in the end, when all have met; but before they write again.
+    late = GROUPS.format(swap=32) + "\n{barrier}\nxor.b32 %r11, %r0, 64;"
+    late += "mad.wide.u32 %rd22, %r11, 4, %rd20;\nld.shared.u32 %r12, [%rd22];"
+    for barrier in ("", "bar.sync 0;"):
+        arguments = (late.format(barrier=barrier), np.zeros(128, np.uint32))
+        if barrier:
+            run(*arguments, n_threads=128, shared_bytes=512)
+            continue
+        with pytest.raises(Fault, match="race: warps read and write"):
+            run(*arguments, n_threads=128, shared_bytes=512)
+
+
 @pytest.mark.parametrize(
     ("mode", "by", "bound", "expected"),
     [
