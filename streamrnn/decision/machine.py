@@ -267,6 +267,12 @@ class DecisionMachine:
         """Whether no run is going on."""
         return self._run is None
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what was seen so far has no effect on what follows, as time does not go back."""
+        blocked_us = self._blocked_until_us
+        return self._run is None and (blocked_us is None or blocked_us <= self._last_us)
+
     def snapshot(self) -> dict[str, Any]:
         """Return what is carried from frame to frame, without the smoother's, as JSON values."""
         run = None if self._run is None else asdict(self._run)

@@ -6,8 +6,8 @@ streams it is ticked together with. Like a pipeline, a fleet is pure: no clock, 
 
 from __future__ import annotations
 
-import hashlib
-import json
+from copy import copy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from streamrnn.kernels.backend import Backend, get_backend
 from streamrnn.kernels.fleet import stages
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
 from streamrnn.runtime.bundle import Bundle
-from streamrnn.runtime.fleet_snapshot import FleetSnapshot
+from streamrnn.runtime.fleet_snapshot import FleetSnapshot, fingerprint
 from streamrnn.runtime.places import Places
 
 #: An event, and the stream that it is of.
@@ -81,15 +81,18 @@ class Fleet:
         self.n_streams, self.n_invalid = n_streams, 0
         self._chain = FeatureChain.from_document(bundle.features.to_document())
         self._features = stages.ManyFeatures(self._chain.kernel, n_streams)
-        self._idle = self._new_machine()
+        self._idle = DecisionMachine(bundle.decision, bundle.labels, bundle.rate_hz)
         self._smoothed = stages.ManySmoothed(self._idle.smoother, n_streams)
         self._machines: dict[int, DecisionMachine] = {}
         self._is_busy = np.zeros(n_streams, np.bool_)
         self._n_frames: I64 = np.zeros(n_streams, np.int64)
         self._places = Places(n_streams)
-        self._model = ""
 
     # ---- who is there
+
+    @cached_property
+    def _model(self) -> str:
+        return fingerprint(self.bundle)
 
     @property
     def n_free(self) -> int:
@@ -215,18 +218,17 @@ class Fleet:
             seq = as_argument("seq", seq, np.int64, (len(rows),))
         if t_us is not None:
             t_us = as_argument("t_us", t_us, np.int64, (len(rows),))
-        seen = self._n_frames[rows]
+        if seq is None:
+            seq = self._n_frames[rows]
+        if t_us is None:
+            t_us = (self._n_frames[rows] * 1e6 / self.bundle.rate_hz).astype(np.int64)
         probabilities, is_good = self._tick(frames, rows)
         activity = 1.0 - self._smoothed.means[rows, NULL_CLASS]
         awake = self._is_busy[rows] | (activity > self._idle.idle_up_to)
         if is_good is not None:
             awake &= is_good
-        events: list[StreamEvent] = []
-        for r in np.flatnonzero(awake).tolist():
-            row, n = int(rows[r]), int(seen[r])
-            at_us = int(n * 1e6 / self.bundle.rate_hz) if t_us is None else int(t_us[r])
-            self._decide(row, n if seq is None else int(seq[r]), at_us, events)
-        return probabilities, events
+        at = np.flatnonzero(awake)
+        return probabilities, self._decide(rows[at], seq[at], t_us[at]) if len(at) else []
 
     # ---- streams that move
 
@@ -240,7 +242,7 @@ class Fleet:
         machines = map(self._machines.get, rows.tolist())
         counts = (self._features.n_seen, self._smoothed.n_seen, self._n_frames)
         return FleetSnapshot(
-            model=self._fingerprint(),
+            model=self._model,
             state=self._streams.snapshot(rows),
             before=self._features.before[rows],
             means=self._smoothed.means[rows],
@@ -269,7 +271,7 @@ class Fleet:
             changed then.
         """
         n_channels, n_classes = len(self.bundle.channels), len(self.bundle.labels)
-        if snapshot.model != self._fingerprint():
+        if snapshot.model != self._model:
             raise ValueError("the snapshot is of streams of another model")
         if snapshot.before.shape[1] != n_channels or snapshot.means.shape[1] != n_classes:
             raise ValueError("the snapshot's arrays do not fit its model")
@@ -327,14 +329,27 @@ class Fleet:
         self._smoothed.push(probabilities, rows)
         return probabilities
 
-    def _decide(self, row: int, seq: int, t_us: int, events: list[StreamEvent]) -> None:
-        machine = self._machines.get(row)
-        if machine is None:
-            machine = self._machines[row] = self._new_machine()
+    def _decide(self, rows: I64, seq: I64, t_us: I64) -> list[StreamEvent]:
+        """Let the machines of streams decide on the frames that were just taken."""
+        events: list[StreamEvent] = []
         found: list[Event] = []
-        machine.decide(self._smoothed.means[row].tolist(), seq, t_us, found)
-        self._is_busy[row] = not machine.is_idle
-        events += [(int(self._places.ids[row]), event) for event in found]
+        is_busy = []
+        means = self._smoothed.means[rows].tolist()
+        frames = zip(rows.tolist(), means, seq.tolist(), t_us.tolist(), strict=True)
+        for row, mean, number, at_us in frames:
+            machine = self._machines.get(row)
+            if machine is None:
+                machine = self._machines[row] = self._new_machine()
+            machine.decide(mean, number, at_us, found)
+            is_busy.append(not machine.is_idle)
+            if machine.is_fresh:
+                del self._machines[row]
+            if found:
+                stream = int(self._places.ids[row])
+                events += [(stream, event) for event in found]
+                found.clear()
+        self._is_busy[rows] = is_busy
+        return events
 
     def _closed(self, rows: I64, t_us: I64 | None) -> list[StreamEvent]:
         """Close open gestures at a break, and return what comes of it."""
@@ -356,8 +371,8 @@ class Fleet:
         self._n_frames[rows] = 0
 
     def _new_machine(self) -> DecisionMachine:
-        bundle = self.bundle
-        return DecisionMachine(bundle.decision, bundle.labels, bundle.rate_hz)
+        """Return a copy of the first one: it shares thresholds, and a smoother that nobody uses."""
+        return copy(self._idle)
 
     def _restored_machine(self, document: dict[str, Any] | None) -> DecisionMachine | None:
         if document is None:
@@ -374,19 +389,3 @@ class Fleet:
         if machine is not None:
             self._machines[row] = machine
         self._is_busy[row] = machine is not None and not machine.is_idle
-
-    def _fingerprint(self) -> str:
-        """Return what a snapshot tells this model by; how it decides is not part of it."""
-        if not self._model:
-            bundle = self.bundle
-            document = {
-                "features": bundle.features.to_document(),
-                "labels": bundle.labels,
-                "rate_hz": bundle.rate_hz,
-            }
-            total = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
-            for array in bundle.params.arrays():
-                total.update(f"{array.dtype} {array.shape}".encode())
-                total.update(np.ascontiguousarray(array).tobytes())
-            self._model = f"sha256:{total.hexdigest()}"
-        return self._model

@@ -5,6 +5,7 @@ The bytes are a safetensors file: plain arrays and one JSON document (docs/fleet
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from safetensors.numpy import load, save
 from streamrnn.core.text import printable
 from streamrnn.core.types import F64, I64, Floats
 from streamrnn.kernels.params import State
+from streamrnn.runtime.bundle import Bundle
 
 METADATA_KEY = "streamrnn_fleet"
 #: Version of the document; a reader refuses any other.
@@ -23,6 +25,10 @@ FORMAT = 1
 #: Columns of `FleetSnapshot.counts`.
 N_FEATURES, N_SMOOTHED, N_FRAMES = range(3)
 N_COUNTS = 3
+#: No stream has had more frames: 34 years at 1 kHz.
+MAX_FRAMES = 2**40
+#: Hidden values and probabilities are within 1 of 0, but for their rounding.
+_LARGEST = 1.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +38,7 @@ class FleetSnapshot:
     Attributes
     ----------
     model : str
-        Tells the model that they are streams of: ``sha256:...`` over its weights and whatever else
-        gives its numbers a meaning.
+        The model that they are streams of; see `fingerprint`.
     state : State of n rows
         The network's.
     before : float64 (n, channels)
@@ -43,7 +48,7 @@ class FleetSnapshot:
     counts : int64 (n, 3)
         Frames that the features and the smoothing have seen, and all frames.
     decisions : tuple of dict or None
-        What `DecisionMachine.snapshot` gives, None for a machine that never started.
+        What `DecisionMachine.snapshot` gives, None for a machine that is as good as new.
     """
 
     model: str
@@ -63,11 +68,14 @@ class FleetSnapshot:
         ):
             if array.dtype != dtype or array.ndim != 2 or len(array) != n:
                 raise ValueError(f"{name} is {array.dtype} {array.shape}, expected {n} rows")
-        if self.counts.shape[1] != N_COUNTS or (self.counts < 0).any():
-            raise ValueError(f"counts are {self.counts.shape}, expected {N_COUNTS} from 0 up each")
-        numbers = (self.state.arena, self.before, self.means)
-        if not all(np.isfinite(array).all() for array in numbers):
-            raise ValueError("states, samples or probabilities that are not finite")
+        if self.counts.shape[1] != N_COUNTS:
+            raise ValueError(f"counts are {self.counts.shape}, expected {N_COUNTS} each")
+        if n and not 0 <= self.counts.min() <= self.counts.max() <= MAX_FRAMES:
+            raise ValueError(f"counts of frames beyond 0..{MAX_FRAMES}")
+        if not all((np.abs(array) < _LARGEST).all() for array in (*self.state.h, self.means)):
+            raise ValueError("hidden values or probabilities that no stream has")
+        if not all(np.isfinite(array).all() for array in (*self.state.c, self.before)):
+            raise ValueError("cell states or samples that are not finite")
         if len(self.decisions) != n:
             raise ValueError(f"{len(self.decisions)} decisions for {n} streams")
 
@@ -126,6 +134,20 @@ class FleetSnapshot:
         ) as error:  # fmt: skip
             what = printable(str(error), 160)
             raise ValueError(f"these bytes are no snapshot of streams: {what}") from error
+
+
+def fingerprint(bundle: Bundle) -> str:
+    """Return what a snapshot tells a model by; how it decides is not part of it."""
+    document = {
+        "features": bundle.features.to_document(),
+        "labels": bundle.labels,
+        "rate_hz": bundle.rate_hz,
+    }
+    total = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for array in bundle.params.arrays():
+        total.update(f"{array.dtype} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return f"sha256:{total.hexdigest()}"
 
 
 def _document(data: bytes) -> dict[str, Any]:

@@ -115,12 +115,15 @@ def test_a_snapshot_goes_on_with_the_same_events(config, probs, cut):
 
 
 @given(configs, streams())
-def test_an_idle_machine_need_not_see_quiet_frames(config, probs):
+def test_an_idle_machine_need_not_see_quiet_frames_nor_be_kept(config, probs):
     machine = DecisionMachine(config, LABELS, RATE_HZ)
     events: list[Event] = []
-    for n, p in enumerate(machine.smoother.push(probs).tolist()):
+    smoothed = machine.smoother.push(probs).tolist()
+    for n, p in enumerate(smoothed):
         if not machine.is_idle or 1.0 - p[0] > machine.idle_up_to:
             machine.decide(p, n, n * PERIOD_US, events)
+        if machine.is_fresh:
+            machine = DecisionMachine(config, LABELS, RATE_HZ)
     assert [*events, *machine.finish()] == run(config, probs)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -413,3 +415,13 @@ def test_real_recordings_side_by_side(data_dir: Path) -> None:
     while (left := np.flatnonzero(some.at < ends)).size:
         some.tick(rng.permutation(left)[: rng.integers(1, len(left) + 1)])
     assert some.check(model, info=replace(sessions[0].info, rate_hz=rate_hz)) > 50
+
+
+def test_the_example_runs() -> None:
+    script = Path(__file__).parents[2] / "examples" / "fleet.py"
+    run = subprocess.run(
+        [sys.executable, str(script), "20"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "20 streams moved" in run.stdout
+    assert "20 boards, 20 s each: " in run.stdout
