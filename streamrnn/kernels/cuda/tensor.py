@@ -25,29 +25,27 @@ from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.kernel import Kernel
 from streamrnn.kernels.cuda.memory import Buffer, Places
 from streamrnn.kernels.cuda.tensor_layout import (
-    ROWS,
+    OCTET,
     TILE,
-    WARP,
     forward_shared_bytes,
-    n_tiles,
     pack_bias,
     pack_weights,
+    padded_units,
 )
 from streamrnn.kernels.params import LayerParams, Params
 
 _CODE = "streamrnn.kernels.cuda.code.tensor"
 #: Tensor cores take bfloat16 from here on.
 OLDEST = (8, 0)
-MOST_UNITS = 128
-#: Tiles of inputs that kernels are made for: up to 16, 32, 64 inputs.
-INPUT_TILES = (1, 2, 4)
-#: A thread holds 16 words of weights for each tile; more do not fit in registers beside the rest.
-MOST_TILES = 10
+#: Numbers of units and of inputs that kernels are made for.
+UNITS, INPUTS = (32, 64, 96, 128), (16, 32, 64)
+#: Both together: a thread holds a word of weights for each, and more do not fit in its registers.
+MOST_WEIGHTS = 10 * TILE
 
 
-def input_tiles(n_in: int) -> int:
-    """Return the tiles of inputs of the kernel for so many inputs; 0 if there is none."""
-    return next((n for n in INPUT_TILES if n * TILE >= n_in), 0)
+def padded_inputs(n_in: int) -> int:
+    """Return I rounded up to what kernels are made for; 0 if it is too large."""
+    return next((n for n in INPUTS if n >= n_in), 0)
 
 
 def supports(n_in: int, n_units: int, capability: tuple[int, int]) -> bool:
@@ -56,23 +54,23 @@ def supports(n_in: int, n_units: int, capability: tuple[int, int]) -> bool:
     H must be even (two units of a lane are one word), at most 128 and, where I is above 32, 96; I
     at most 64.
     """
-    n_input = input_tiles(n_in)
+    inputs, units = padded_inputs(n_in), padded_units(n_units)
     return (
         capability >= OLDEST
         and n_units % 2 == 0
-        and n_units <= MOST_UNITS
-        and n_input > 0
-        and n_tiles(n_units) + n_input <= MOST_TILES
+        and units in UNITS
+        and inputs in INPUTS
+        and units + inputs <= MOST_WEIGHTS
     )
 
 
-def forward_kernel(hidden_tiles: int, n_input_tiles: int, wide: int) -> Kernel:
+def forward_kernel(units: int, inputs: int, wide: int) -> Kernel:
     """Return the kernel of a forward pass.
 
     Parameters
     ----------
-    hidden_tiles, n_input_tiles : int
-        H / 16 and I / 16, rounded up.
+    units, inputs : int
+        H and I, rounded up.
     wide : {1, 4}
         Inputs that are copied at once; 4 needs I to be a multiple of 4.
     """
@@ -81,19 +79,19 @@ def forward_kernel(hidden_tiles: int, n_input_tiles: int, wide: int) -> Kernel:
         _CODE,
         "make_forward",
         "f4* u4* f4* f4* f4* f4* i4* i4* i4 i4 i4 i4 i4 i4",
-        (("hidden_tiles", hidden_tiles), ("input_tiles", n_input_tiles), ("wide", wide)),
-        max_threads=WARP * hidden_tiles,
+        (("units", units), ("inputs", inputs), ("wide", wide)),
+        max_threads=2 * units,
     )
 
 
 def kernels() -> list[Kernel]:
-    """Return every kernel of a forward pass that a layer with more than 16 units can ask for."""
+    """Return every kernel of a forward pass."""
     return [
-        forward_kernel(hidden, n_input, wide)
-        for hidden in range(2, n_tiles(MOST_UNITS) + 1)
-        for n_input in INPUT_TILES
-        if hidden + n_input <= MOST_TILES
-        for wide in ((1,) if n_input == 1 else (1, 4))
+        forward_kernel(units, inputs, wide)
+        for units in UNITS
+        for inputs in INPUTS
+        if units + inputs <= MOST_WEIGHTS
+        for wide in ((1,) if inputs == TILE else (1, 4))
     ]
 
 
@@ -120,6 +118,10 @@ class TensorLayer:
 
     Attributes
     ----------
+    n_in, n_units : int
+        I and H.
+    inputs, units : int
+        I and H, rounded up.
     weights, biases : int
         Addresses, for the kernels.
     """
@@ -127,8 +129,8 @@ class TensorLayer:
     def __init__(self, device: Device, layer: LayerParams) -> None:
         self.device = device
         self.n_in, self.n_units = int(layer.w_ih.shape[1]), int(layer.w_hh.shape[1])
-        self.input_tiles = input_tiles(self.n_in)
-        weights = pack_weights(layer, self.input_tiles)
+        self.units, self.inputs = padded_units(self.n_units), padded_inputs(self.n_in)
+        weights = pack_weights(layer, max(INPUTS[1], self.inputs))  # as much as a layer below has
         biases = pack_bias(layer)
         places = Places()
         weights_at, biases_at = places.add(weights.size), places.add(biases.size)
@@ -141,8 +143,8 @@ class TensorLayer:
     @property
     def kernel(self) -> Kernel:
         """What `run` launches."""
-        wide = 4 if self.input_tiles > 1 and self.n_in % 4 == 0 else 1
-        return forward_kernel(n_tiles(self.n_units), self.input_tiles, wide)
+        wide = 4 if self.inputs > TILE and self.n_in % 4 == 0 else 1
+        return forward_kernel(self.units, self.inputs, wide)
 
     def run(
         self,
@@ -177,14 +179,13 @@ class TensorLayer:
         index : int32 (B,), or 0
             Which row of `h` and `c` each row is; no two the same.
         """
-        hidden_tiles = n_tiles(self.n_units)
         self.device.launch(
             self.kernel,
-            (-(-n_rows // ROWS), 1),
-            WARP * hidden_tiles,
+            (-(-n_rows // OCTET), 1),
+            2 * self.units,
             (
                 x, self.weights, self.biases, h, c, hs, ends, index,
                 n_steps, n_rows, t_from, self.n_in, self.n_units, state_stride,
             ),
-            forward_shared_bytes(hidden_tiles, self.input_tiles),
+            forward_shared_bytes(self.units, self.inputs),
         )  # fmt: skip

@@ -1,12 +1,13 @@
 """Where weights and states lie for the tensor-core kernels, and how much memory they take.
 
-Weights are bfloat16 pairs in the order in which lanes hold them (code/tensor.py): for each tile of
-16 indices (first those of h, then those of the inputs), gate and thread, 16 bytes. Biases: for the
-first and the second unit of a thread the four gates. Units and inputs are padded with zeros to
-whole tiles; a unit of zeros stays 0.
+Units are padded to multiples of 32 and inputs to multiples of 16, with zeros; a unit of zeros stays
+0. *Tiles* are 16 indices of a sum, first those of h, then those of the inputs.
 
-States of streams lie by tiles of 8 streams: h as bfloat16 ``[tile][H / 16][8 streams][16 units]``,
-c as float32 ``[tile][thread][4]``, of each thread its first unit in both streams, then its second.
+Weights are pairs of bfloat16 in the order in which lanes hold them (code/tensor.py): for each tile,
+gate and thread, 16 bytes. Biases: for the first and the second unit of a thread the four gates.
+
+Streams lie by *octets*, 8 next to one another: h as bfloat16 ``[octet][H / 16][8 streams][16]``, c
+as float32 ``[octet][thread][4]``, of each thread its first unit in both streams, then its second.
 """
 
 from __future__ import annotations
@@ -17,50 +18,49 @@ import numpy.typing as npt
 from streamrnn.core.types import Floats
 from streamrnn.kernels.params import LayerParams
 
-#: Units and indices of a tile, and rows (streams) that a block takes at once.
-TILE, ROWS = 16, 8
+#: Units that a warp has, and indices of a tile.
+TILE = 16
+#: Rows, or streams, that a block takes at once.
+OCTET = 8
 #: Steps whose inputs stand in shared memory in a forward pass; a power of 2.
 RING = 8
-#: Tiles of streams that stand in shared memory in a tick.
+#: Octets that stand in shared memory in a tick.
 POOL = 4
-#: Threads for 16 units.
-WARP = 32
 #: Biases and weights of these gates are halved: sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
 _HALVED = [0, 1, 3]
 
 
-def n_tiles(n: int) -> int:
-    """Return how many tiles of 16 are needed for n."""
-    return -(-n // TILE)
+def padded_units(n_units: int) -> int:
+    """Return H rounded up to what kernels are made for."""
+    return -(-n_units // 32) * 32
 
 
-def h_row_bytes(hidden_tiles: int) -> int:
+def h_row_bytes(units: int) -> int:
     """Return the bytes of a row of h in shared memory.
 
     The 16 behind it put the rows that are stored or loaded at once into banks of their own.
     """
-    return 2 * TILE * hidden_tiles + 16
+    return 2 * units + 16
 
 
-def x_row_bytes(input_tiles: int) -> int:
+def x_row_bytes(inputs: int) -> int:
     """Return the bytes of a row of inputs in shared memory, an odd multiple of half the banks."""
-    return 4 * TILE * (input_tiles | 1)
+    return 4 * TILE * (inputs // TILE | 1)
 
 
-def forward_shared_bytes(hidden_tiles: int, input_tiles: int) -> int:
+def forward_shared_bytes(units: int, inputs: int) -> int:
     """Return the shared memory of a block of a forward pass: two h, and inputs of some steps."""
-    return ROWS * (2 * h_row_bytes(hidden_tiles) + RING * x_row_bytes(input_tiles))
+    return OCTET * (2 * h_row_bytes(units) + RING * x_row_bytes(inputs))
 
 
-def tick_shared_bytes(hidden_tiles: int, input_tiles: int, *, stacked: bool) -> int:
-    """Return the shared memory of a block of a tick: h, c and inputs of some tiles."""
-    x_bytes = 2 * TILE * input_tiles if stacked else x_row_bytes(input_tiles)
-    return POOL * ROWS * (6 * TILE * hidden_tiles + x_bytes)
+def tick_shared_bytes(units: int, inputs: int, *, stacked: bool) -> int:
+    """Return the shared memory of a block of a tick: h, c and inputs of some octets."""
+    return POOL * OCTET * (6 * units + (2 * inputs if stacked else x_row_bytes(inputs)))
 
 
 def h_words(n_streams: int, n_units: int) -> int:
     """Return how many 4-byte words the states h of streams take."""
-    return -(-n_streams // ROWS) * ROWS * n_tiles(n_units) * TILE // 2
+    return -(-n_streams // OCTET) * OCTET * padded_units(n_units) // 2
 
 
 def c_words(n_streams: int, n_units: int) -> int:
@@ -76,28 +76,34 @@ def bf16_bits(a: Floats) -> npt.NDArray[np.uint16]:
     return np.where(np.isnan(a), np.uint16(0x7FC0), rounded)
 
 
-def pack_weights(layer: LayerParams, input_tiles: int) -> npt.NDArray[np.uint32]:
-    """Return the weights as lanes hold them, ``[tile][gate][thread][4]``."""
+def pack_weights(layer: LayerParams, inputs: int) -> npt.NDArray[np.uint32]:
+    """Return the weights as lanes hold them, ``[tile][gate][thread][4]``.
+
+    Parameters
+    ----------
+    layer : LayerParams
+    inputs : int
+        I rounded up; a kernel may be made for less, as long as it is I or more.
+    """
     n_units, n_in = layer.w_hh.shape[1], layer.w_ih.shape[1]
-    hidden_tiles = n_tiles(n_units)
-    width = TILE * hidden_tiles
-    whole = np.zeros((4, width, width + TILE * input_tiles), np.float32)
+    units = padded_units(n_units)
+    whole = np.zeros((4, units, units + inputs), np.float32)
     whole[:, :n_units, :n_units] = layer.w_hh.reshape(4, n_units, n_units)
-    whole[:, :n_units, width : width + n_in] = layer.w_ih.reshape(4, n_units, n_in)
-    whole[_HALVED, :, :] *= np.float32(0.5)
+    whole[:, :n_units, units : units + n_in] = layer.w_ih.reshape(4, n_units, n_in)
+    whole[_HALVED] *= np.float32(0.5)
     # Unit 16 w + 4 (g mod 4) + 2 (g div 4) + e, index 16 k + 4 q + 2 half + low.
-    parts = bf16_bits(whole).reshape(4, hidden_tiles, 4, 2, 2, -1, 4, 2, 2)
+    parts = bf16_bits(whole).reshape(4, units // TILE, 4, 2, 2, -1, 4, 2, 2)
     # To tile, gate, w, g div 4, g mod 4, q, half, e, low: a lane's words by half, then e.
     ordered = np.ascontiguousarray(parts.transpose(5, 0, 1, 3, 2, 6, 7, 4, 8))
-    return ordered.view("<u4").reshape(-1, 4, WARP * hidden_tiles, 4)
+    return ordered.view("<u4").reshape(-1, 4, 2 * units, 4)
 
 
 def pack_bias(layer: LayerParams) -> npt.NDArray[np.float32]:
     """Return the biases as lanes hold them, ``[first or second unit][thread][gate]``."""
     n_units = layer.w_hh.shape[1]
-    hidden_tiles = n_tiles(n_units)
-    whole = np.zeros((4, TILE * hidden_tiles), np.float32)
+    units = padded_units(n_units)
+    whole = np.zeros((4, units), np.float32)
     whole[:, :n_units] = layer.b.reshape(4, n_units)
-    whole[_HALVED, :] *= np.float32(0.5)
-    parts = whole.reshape(4, hidden_tiles, 4, 2, 2).transpose(4, 1, 3, 2, 0)
+    whole[_HALVED] *= np.float32(0.5)
+    parts = whole.reshape(4, units // TILE, 4, 2, 2).transpose(4, 1, 3, 2, 0)
     return np.repeat(parts.reshape(2, -1, 4), 4, axis=1)

@@ -18,8 +18,8 @@ from streamrnn.kernels.arguments import as_argument, check_output
 from streamrnn.kernels.cuda import tensor_ticks
 from streamrnn.kernels.cuda.layout import StatePlace, state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places
-from streamrnn.kernels.cuda.tensor import MOST_TILES, TensorLayer
-from streamrnn.kernels.cuda.tensor_layout import ROWS, c_words, h_words, n_tiles
+from streamrnn.kernels.cuda.tensor import MOST_WEIGHTS, TensorLayer
+from streamrnn.kernels.cuda.tensor_layout import OCTET, c_words, h_words, padded_units
 from streamrnn.kernels.params import State
 from streamrnn.kernels.streams import Rows, check_state
 
@@ -71,7 +71,8 @@ class TensorStreams:
         """Return whether there are kernels for all layers of a network, each above the other."""
         sizes = network.layout.hidden_sizes
         return all(network.tensor_layers) and all(
-            n_tiles(below) + n_tiles(above) <= MOST_TILES for below, above in pairwise(sizes)
+            padded_units(below) + padded_units(above) <= MOST_WEIGHTS
+            for below, above in pairwise(sizes)
         )
 
     @property
@@ -95,22 +96,22 @@ class TensorStreams:
             device.write(base + at_x, x)
             self.advance(base + at_x, base + at_logits, n)
         else:
-            tiles, positions = tiles_of(rows)
-            offsets = [places.add(len(a)) for a in (rows, tiles, positions)]
+            octets, positions = octets_of(rows)
+            offsets = [places.add(len(a)) for a in (rows, octets, positions)]
             base = network.workspace.take(places.n_bytes)
-            streams_at, tiles_at, positions_at = (base + at for at in offsets)
+            streams_at, octets_at, positions_at = (base + at for at in offsets)
             device.write(base + at_x, x)
             device.write(streams_at, rows.astype(np.int32))
-            device.write(tiles_at, tiles)
+            device.write(octets_at, octets)
             device.write(positions_at, positions)
             self.advance(
                 base + at_x,
                 base + at_logits,
                 n,
                 streams=streams_at,
-                tiles=tiles_at,
+                octets=octets_at,
                 positions=positions_at,
-                n_tiles=len(tiles),
+                n_octets=len(octets),
             )
         device.read(base + at_logits, logits)
 
@@ -121,9 +122,9 @@ class TensorStreams:
         n: int,
         *,
         streams: int = 0,
-        tiles: int = 0,
+        octets: int = 0,
         positions: int = 0,
-        n_tiles: int = 0,
+        n_octets: int = 0,
     ) -> None:
         """Advance streams by one frame, with everything on the device.
 
@@ -135,9 +136,9 @@ class TensorStreams:
             N, if all of them in order are meant.
         streams : int32 (n,), or 0
             Which streams; 0 for all.
-        tiles, positions : int32
-            Addresses of what `tiles_of` gives for them.
-        n_tiles : int
+        octets, positions : int32
+            Addresses of what `octets_of` gives for them.
+        n_octets : int
             How many there are.
         """
         network, layout = self._network, self._network.layout
@@ -150,9 +151,9 @@ class TensorStreams:
                 h=h,
                 c=c,
                 n_streams=self._n_streams,
-                tiles=tiles,
+                octets=octets,
                 places=positions,
-                n_chosen=n_tiles,
+                n_octets=n_octets,
             )
             below = h
         tensor_ticks.head(
@@ -182,7 +183,7 @@ class TensorStreams:
             ):
                 tensor_ticks.move(
                     device, back=True, h=h, c=c, h_rows=0, c_rows=0,
-                    n=len(rows), n_units=n_units, streams=at,
+                    n=len(rows), n_units=n_units, stride=0, streams=at,
                 )  # fmt: skip
 
     def snapshot(self, rows: I64 | None = None) -> State:
@@ -222,7 +223,7 @@ class TensorStreams:
                         device.write(address, part)
                 tensor_ticks.move(
                     device, back=back, h=h, c=c, h_rows=base + at_h, c_rows=base + at_c,
-                    n=end - begin, n_units=n_units, first=begin,
+                    n=end - begin, n_units=n_units, stride=place.stride, first=begin,
                     streams=0 if rows is None else base + at_rows,
                 )  # fmt: skip
                 if not back:
@@ -230,8 +231,8 @@ class TensorStreams:
                         device.read(address, part)
 
 
-def tiles_of(rows: I64) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return which tiles of 8 streams these streams are in, and where each is among `rows`.
+def octets_of(rows: I64) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return which octets these streams are in, and where each is among `rows`.
 
     Parameters
     ----------
@@ -240,16 +241,16 @@ def tiles_of(rows: I64) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
 
     Returns
     -------
-    tiles : int32 (m,)
+    octets : int32 (m,)
         Ascending.
     positions : int32 (8 m,)
-        For each stream of these tiles its place in `rows`; -1 if it is not there.
+        For each stream of these octets its place in `rows`; -1 if it is not there.
     """
-    tiles = np.unique(rows // ROWS)
-    positions = np.full(ROWS * len(tiles), -1, np.int32)
-    which = np.searchsorted(tiles, rows // ROWS)
-    positions[ROWS * which + rows % ROWS] = np.arange(len(rows))
-    return tiles.astype(np.int32), positions
+    octets = np.unique(rows // OCTET)
+    positions = np.full(OCTET * len(octets), -1, np.int32)
+    which = np.searchsorted(octets, rows // OCTET)
+    positions[OCTET * which + rows % OCTET] = np.arange(len(rows))
+    return octets.astype(np.int32), positions
 
 
 def _pieces(n_rows: int, place: StatePlace) -> Iterator[tuple[int, int]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.kernel import Kernel
-from streamrnn.kernels.cuda.tensor import INPUT_TILES, MOST_TILES, MOST_UNITS, TensorLayer
-from streamrnn.kernels.cuda.tensor_layout import ROWS, TILE, WARP, n_tiles, tick_shared_bytes
+from streamrnn.kernels.cuda.tensor import INPUTS, MOST_WEIGHTS, UNITS, TensorLayer
+from streamrnn.kernels.cuda.tensor_layout import OCTET, padded_units, tick_shared_bytes
 
 _CODE = "streamrnn.kernels.cuda.code.tensor_tick"
 _THREADS = 128
@@ -13,26 +13,25 @@ _THREADS = 128
 _REGISTERS, _OTHER_REGISTERS, _MOST_BLOCKS = 65536, 80, 16
 
 
-def tick_kernel(hidden_tiles: int, input_tiles: int, *, stacked: bool, chosen: bool) -> Kernel:
+def tick_kernel(units: int, inputs: int, *, stacked: bool, chosen: bool) -> Kernel:
     """Return the kernel of one layer.
 
     Parameters
     ----------
-    hidden_tiles, input_tiles : int
-        H / 16 and I / 16, rounded up.
+    units, inputs : int
+        H and I, rounded up.
     stacked : bool
         The inputs are the states h of the layer below, else rows of float32.
     chosen : bool
         Only some of the streams, else all.
     """
     options = {
-        "hidden_tiles": hidden_tiles,
-        "input_tiles": input_tiles,
+        "units": units,
+        "inputs": inputs,
         "stacked": int(stacked),
         "chosen": int(chosen),
     }
-    n_threads = WARP * hidden_tiles
-    registers = 16 * (hidden_tiles + input_tiles) + _OTHER_REGISTERS
+    n_threads, registers = 2 * units, units + inputs + _OTHER_REGISTERS
     return Kernel(
         "tensor_tick",
         _CODE,
@@ -47,10 +46,10 @@ def tick_kernel(hidden_tiles: int, input_tiles: int, *, stacked: bool, chosen: b
 def head_kernel(n_classes: int) -> Kernel:
     """Return the kernel of the head for so many classes."""
     return Kernel(
-        "tensor_head",
+        "stream_head",
         _CODE,
         "make_head",
-        "u4* f4* f4* f4* i4* i4 i4 i4 i4",
+        "u4* f4* f4* f4* i4* i4 i4 i4 i4 i4",
         (("classes", 4 if n_classes <= 4 else 8),),
         max_threads=_THREADS,
     )
@@ -59,24 +58,24 @@ def head_kernel(n_classes: int) -> Kernel:
 def move_kernel(*, back: bool) -> Kernel:
     """Return the kernel that moves states into rows, or back."""
     return Kernel(
-        "tensor_move",
+        "stream_move",
         _CODE,
         "make_move",
-        "u4* f4* f4* f4* i4* i4 i4 i4",
+        "u4* f4* f4* f4* i4* i4 i4 i4 i4 i4",
         (("back", int(back)),),
         max_threads=_THREADS,
     )
 
 
 def kernels() -> list[Kernel]:
-    """Return every kernel of ticks of one layer, or of some of one size, of over 16 units."""
-    sizes = range(2, n_tiles(MOST_UNITS) + 1)
-    forms = [(n, k, False) for n in sizes for k in INPUT_TILES] + [(n, n, True) for n in sizes]
+    """Return every kernel of ticks."""
     return [
         *(
-            tick_kernel(hidden, inputs, stacked=stacked, chosen=chosen)
-            for hidden, inputs, stacked in forms
-            if hidden + inputs <= MOST_TILES
+            tick_kernel(units, inputs, stacked=stacked, chosen=chosen)
+            for stacked in (False, True)
+            for units in UNITS
+            for inputs in (UNITS if stacked else INPUTS)
+            if units + inputs <= MOST_WEIGHTS and inputs <= INPUTS[-1]
             for chosen in (False, True)
         ),
         head_kernel(4),
@@ -94,9 +93,9 @@ def tick(
     h: int,
     c: int,
     n_streams: int,
-    tiles: int = 0,
+    octets: int = 0,
     places: int = 0,
-    n_chosen: int = 0,
+    n_octets: int = 0,
 ) -> None:
     """Advance streams by one frame, in place.
 
@@ -108,22 +107,22 @@ def tick(
         States, see tensor_layout.py.
     n_streams : int
         N.
-    tiles : int32 (n_chosen,), or 0
-        Which tiles of 8 streams there is something to do in, each once; 0 for all streams.
-    places : int32 (n_chosen, 8), or 0
-        For each stream of these tiles its row of `x`, or -1 where it keeps its state.
-    n_chosen : int
+    octets : int32 (n_octets,), or 0
+        Which octets there is something to do in, each once; 0 for all streams.
+    places : int32 (n_octets, 8), or 0
+        For each stream of these octets its row of `x`, or -1 where it keeps its state.
+    n_octets : int
     """
-    device, hidden_tiles = layer.device, n_tiles(layer.n_units)
-    input_tiles = n_tiles(layer.n_in) if stacked else layer.input_tiles
-    kernel = tick_kernel(hidden_tiles, input_tiles, stacked=stacked, chosen=tiles != 0)
-    n = n_chosen if tiles else -(-n_streams // ROWS)
+    device, units = layer.device, layer.units
+    inputs = padded_units(layer.n_in) if stacked else layer.inputs
+    kernel = tick_kernel(units, inputs, stacked=stacked, chosen=octets != 0)
+    n = n_octets if octets else -(-n_streams // OCTET)
     device.launch(
         kernel,
         (min(n, kernel.min_blocks * device.n_multiprocessors), 1),
-        WARP * hidden_tiles,
-        (x, layer.weights, layer.biases, h, c, tiles, places, n, n_streams, layer.n_in),
-        tick_shared_bytes(hidden_tiles, input_tiles, stacked=stacked),
+        2 * units,
+        (x, layer.weights, layer.biases, h, c, octets, places, n, n_streams, layer.n_in),
+        tick_shared_bytes(units, inputs, stacked=stacked),
     )
 
 
@@ -161,7 +160,18 @@ def head(
         kernel,
         (n_blocks, -(-n_classes // dict(kernel.options)["classes"])),
         _THREADS,
-        (h, w_out, b_out, logits, streams, n, n_units, n_classes, w_stride),
+        (
+            h,
+            w_out,
+            b_out,
+            logits,
+            streams,
+            n,
+            n_units,
+            n_classes,
+            padded_units(n_units),
+            w_stride,
+        ),
     )
 
 
@@ -175,10 +185,11 @@ def move(
     c_rows: int,
     n: int,
     n_units: int,
+    stride: int,
     streams: int = 0,
     first: int = 0,
 ) -> None:
-    """Move states of n streams into rows of whole tiles of units, or back.
+    """Move states of n streams into rows, or back.
 
     Parameters
     ----------
@@ -186,17 +197,18 @@ def move(
     back : bool
     h, c
         States, see tensor_layout.py.
-    h_rows, c_rows : (n, H padded to 16) float32
+    h_rows, c_rows : (n, stride) float32
         0 to move zeros back.
-    n, n_units : int
+    n, n_units, stride : int
+        `stride` is even, and at most H rounded up to 32.
     streams : int32 (n,), or 0
         Which streams; 0 for those from `first` on.
     first : int
     """
-    n_pairs = n * n_tiles(n_units) * (TILE // 2)
+    units = padded_units(n_units)
     device.launch(
         move_kernel(back=back),
-        (-(-n_pairs // _THREADS), 1),
+        (-(-n * (units // 2) // _THREADS), 1),
         _THREADS,
-        (h, c, h_rows, c_rows, streams, first, n, n_units),
+        (h, c, h_rows, c_rows, streams, first, n, n_units, units, stride),
     )

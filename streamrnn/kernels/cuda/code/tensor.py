@@ -24,8 +24,7 @@ from numba import cuda, float32, int32, int64, uint32
 from streamrnn.kernels.cuda.code.tensor_words import (
     close_copies,
     high_bf16,
-    load_matrices2,
-    load_matrices4,
+    load_matrices,
     load_shared4,
     low_bf16,
     multiply_add,
@@ -39,7 +38,7 @@ from streamrnn.kernels.cuda.code.tensor_words import (
     wait_for_copies,
 )
 from streamrnn.kernels.cuda.code.words import is_there, load4, shared_floats
-from streamrnn.kernels.cuda.tensor_layout import RING, h_row_bytes, x_row_bytes
+from streamrnn.kernels.cuda.tensor_layout import RING, TILE, h_row_bytes, x_row_bytes
 from streamrnn.kernels.jit import fma, kernel
 
 _device = cast(Callable[..., Any], cuda.jit(device=True))
@@ -120,13 +119,13 @@ def unit_of_lane(thread: Any) -> Any:
     return int64(16 * (thread >> 5) + 4 * (g & 3) + 2 * (g >> 2))
 
 
-def make_forward(hidden_tiles: int, input_tiles: int, wide: int) -> Callable[..., Any]:
-    """Return the kernel for a layer of so many tiles of 16 units and of 16 inputs.
+def make_forward(units: int, inputs: int, wide: int) -> Callable[..., Any]:
+    """Return the kernel for a layer of up to so many units and inputs.
 
     Parameters
     ----------
-    hidden_tiles, input_tiles : int
-        H / 16 and I / 16, rounded up.
+    units, inputs : int
+        Multiples of 32 and of 16.
     wide : {1, 4}
         Inputs that are copied at once; 4 needs I to be a multiple of 4.
 
@@ -134,20 +133,19 @@ def make_forward(hidden_tiles: int, input_tiles: int, wide: int) -> Callable[...
     -------
     kernel
         See `streamrnn.kernels.cuda.tensor.TensorLayer.run` for the arguments. One block for 8 rows,
-        32 threads for 16 units.
+        2 threads for a unit.
     """
-    n_threads = 32 * hidden_tiles
+    n_threads, hidden_tiles, input_tiles = 2 * units, units // TILE, inputs // TILE
     n_weights = 16 * (hidden_tiles + input_tiles)
-    h_row, x_row = h_row_bytes(hidden_tiles), x_row_bytes(input_tiles)
+    h_row, x_row = h_row_bytes(units), x_row_bytes(inputs)
     h_bytes, x_bytes = 8 * h_row, 8 * x_row
     # A row of inputs is copied by an eighth of the threads, each every so many inputs.
-    per_row = 4 * hidden_tiles
+    per_row = n_threads // 8
     stride = per_row * wide
-    n_copies = -(-16 * input_tiles // stride)
+    n_copies = -(-inputs // stride)
     copy = start_copy4 if wide == 4 else start_copy
     # What is summed a step ahead must have arrived at the end of the step before.
     wait = wait_for_copies(RING - 3)
-    last_is_odd = hidden_tiles % 2 == 1
 
     @_device
     def copy_inputs(x: Any, at: Any, to: Any, column: Any, limit: Any) -> None:
@@ -163,14 +161,11 @@ def make_forward(hidden_tiles: int, input_tiles: int, wide: int) -> Callable[...
             multiply_tile(weights, hidden_tiles + k, pack_bf16(x0, x1), pack_bf16(x2, x3), sums)
 
     @_device
-    def add_hidden(place: Any, place_of_last: Any, weights: Any, sums: Any) -> None:
+    def add_hidden(place: Any, weights: Any, sums: Any) -> None:
         for k in range(hidden_tiles // 2):
-            b0, b1, b2, b3 = load_matrices4(uint32(place + 64 * k))
+            b0, b1, b2, b3 = load_matrices(uint32(place + 64 * k))
             multiply_tile(weights, 2 * k, b0, b1, sums)
             multiply_tile(weights, 2 * k + 1, b2, b3, sums)
-        if last_is_odd:
-            b0, b1 = load_matrices2(uint32(place_of_last))
-            multiply_tile(weights, hidden_tiles - 1, b0, b1, sums)
 
     @_device
     def find_state(index: Any, row: Any, stride: Any, is_mine: Any) -> Any:
@@ -222,9 +217,6 @@ def make_forward(hidden_tiles: int, input_tiles: int, wide: int) -> Callable[...
 
         # Lane 8 m + r names row r of matrix m, which is a quarter of two tiles.
         h_from = uint32(memory + (thread & 7) * h_row + 16 * ((thread >> 3) & 3))
-        last_from = uint32(
-            memory + (thread & 7) * h_row + 16 * ((thread >> 3) & 1) + 32 * (hidden_tiles - 1)
-        )
         x_from = uint32(ring + g * x_row + 16 * q)
         x_row_mine = thread // per_row
         x_column = uint32(thread % per_row * wide)
@@ -253,7 +245,7 @@ def make_forward(hidden_tiles: int, input_tiles: int, wide: int) -> Callable[...
             close_copies()
             for k in range(16):
                 sums[k] = ahead[k]
-            add_hidden(h_from + buffer, last_from + buffer, held, sums)
+            add_hidden(h_from + buffer, held, sums)
             slot = int32((t + 1) & (RING - 1)) * x_bytes
             sum_inputs(x_from + slot, bias, held, ahead)
             new00, h00 = update_cell(sums, 0, c00)

@@ -1,9 +1,10 @@
 """One step of one LSTM layer for many streams on tensor cores, and what belongs to it.
 
-A block takes 8 streams after another, a *tile*, with its weights in registers throughout, as
-tensor.py does with one tile for many steps; sums and cells are those of tensor.py, to the bit. The
-states stay where they are, in an order that each lane reads and writes in whole pieces
-(`tensor_layout.py`). What a tile needs is on its way to shared memory for `AHEAD` tiles before.
+A block takes one octet of streams after another, with its weights in registers throughout, as
+tensor.py takes one step after another; sums and cells are those of tensor.py, to the bit. States
+are read and written where they lie (`tensor_layout.py`), 16 bytes a lane and each once for all
+warps: they are copied to shared memory some octets ahead, so the only barrier for an octet says
+both that it has arrived and that all have read what it will be overwritten by.
 """
 
 from __future__ import annotations
@@ -33,83 +34,81 @@ from streamrnn.kernels.cuda.code.tensor_words import (
     wait_for_copies,
 )
 from streamrnn.kernels.cuda.code.words import is_there, load4, shared_floats, store4
-from streamrnn.kernels.cuda.tensor_layout import POOL, x_row_bytes
+from streamrnn.kernels.cuda.tensor_layout import POOL, TILE, x_row_bytes
 from streamrnn.kernels.jit import fma
 
 _device = cast(Callable[..., Any], cuda.jit(device=True))
 
 
-def make_tick(hidden_tiles: int, input_tiles: int, stacked: int, chosen: int) -> Callable[..., Any]:
-    """Return the kernel for a layer of so many tiles of 16 units and of 16 inputs.
+def make_tick(units: int, inputs: int, stacked: int, chosen: int) -> Callable[..., Any]:
+    """Return the kernel for a layer of up to so many units and inputs.
 
     Parameters
     ----------
-    hidden_tiles, input_tiles : int
-        H / 16 and I / 16, rounded up.
+    units, inputs : int
+        Multiples of 32 and of 16.
     stacked : {0, 1}
         Whether the inputs are the states h of the layer below, else rows of float32.
+    chosen : {0, 1}
+        Whether only some of the streams are meant.
 
     Returns
     -------
     kernel
-        See `streamrnn.kernels.cuda.tensor_ticks.tick` for the arguments. Any number of
-        blocks, 32 threads for 16 units.
+        See `streamrnn.kernels.cuda.tensor_ticks.tick` for the arguments. Any number of blocks, 2
+        threads for a unit.
     """
-    n_threads = 32 * hidden_tiles
-    n_weights = 16 * (hidden_tiles + input_tiles)
-    x_row = 32 if stacked else x_row_bytes(input_tiles)
-    h_bytes, c_bytes = 256 * hidden_tiles, 512 * hidden_tiles
-    x_bytes = 256 * input_tiles if stacked else 8 * x_row
-    all_bytes = h_bytes + c_bytes + x_bytes
-    per_row = 4 * hidden_tiles
-    n_copies = -(-16 * input_tiles // (n_threads if stacked else per_row))
+    n_threads, hidden_tiles, input_tiles = 2 * units, units // TILE, inputs // TILE
+    n_weights = units + inputs
+    x_row = x_row_bytes(inputs)
+    h_bytes, c_bytes = 16 * units, 32 * units
+    x_bytes = 16 * inputs if stacked else 8 * x_row
+    octet_bytes = h_bytes + c_bytes + x_bytes
+    # Inputs of float32 are copied one by one, a row by an eighth of the threads; states in fours.
+    per_row = n_threads // 8
+    n_copies = -(-inputs // (n_threads if stacked else per_row))
     wait = wait_for_copies(POOL - 2)
 
     @_device
-    def tile_of(i: Any, tiles: Any) -> Any:
-        return int64(tiles[i]) if chosen else int64(i)
+    def octet_of(i: Any, octets: Any) -> Any:
+        return int64(octets[i]) if chosen else int64(i)
 
     @_device
     def row_of(i: Any, n: Any, places: Any, n_streams: Any) -> Any:
-        """Return which row of x belongs to stream n of the i-th tile; -1 for none."""
+        """Return which row of x is that of stream n of the i-th octet; -1 for none."""
         at = 8 * int64(i) + n
         if chosen:
             return places[at]
         return int32(at) if at < n_streams else int32(-1)
 
     @_device
-    def copy_inputs(x: Any, tile: Any, row: Any, n_in: Any, thread: Any, to: Any) -> None:
+    def copy_octet(
+        x: Any, h: Any, c: Any, octet: Any, row: Any, n_in: Any, thread: Any, to: Any
+    ) -> None:
+        if thread < units:
+            start_copy4(uint32(to + 16 * thread), h, octet * (4 * units) + 4 * thread)
+        start_copy4(uint32(to + h_bytes + 16 * thread), c, 4 * (octet * n_threads + thread))
+        x_to = to + (h_bytes + c_bytes)
         for k in range(n_copies):
             if stacked:
                 at = thread + k * n_threads
-                if at < 16 * input_tiles:
-                    start_copy4(uint32(to + 16 * at), x, tile * (64 * input_tiles) + 4 * at)
+                if at < inputs:
+                    start_copy4(uint32(x_to + 16 * at), x, octet * (4 * inputs) + 4 * at)
             else:
                 column = int32(thread % per_row + k * per_row)
                 if row >= 0 and column < n_in:
-                    place = uint32(to + thread // per_row * x_row + 4 * column)
+                    place = uint32(x_to + thread // per_row * x_row + 4 * column)
                     start_copy(place, x, int64(row) * n_in + column)
-
-    @_device
-    def copy_tile(
-        x: Any, h: Any, c: Any, tile: Any, row: Any, n_in: Any, thread: Any, to: Any
-    ) -> None:
-        if thread < 16 * hidden_tiles:
-            start_copy4(uint32(to + 16 * thread), h, tile * (64 * hidden_tiles) + 4 * thread)
-        start_copy4(uint32(to + h_bytes + 16 * thread), c, 4 * (tile * n_threads + thread))
-        copy_inputs(x, tile, row, n_in, thread, to + (h_bytes + c_bytes))
 
     @_device
     def sum_up(place: Any, g: Any, q: Any, bias: Any, weights: Any, sums: Any) -> None:
         start_sums(bias, sums)
+        x_place = place + (h_bytes + c_bytes)
         for k in range(input_tiles):
             if stacked:
-                b0, b1 = load_shared2(
-                    uint32(place + (h_bytes + c_bytes + 256 * k) + 32 * g + 8 * q)
-                )
+                b0, b1 = load_shared2(uint32(x_place + 256 * k + 32 * g + 8 * q))
             else:
-                at = uint32(place + (h_bytes + c_bytes + 64 * k) + g * x_row + 16 * q)
-                v0, v1, v2, v3 = load_shared4(at)
+                v0, v1, v2, v3 = load_shared4(uint32(x_place + 64 * k + g * x_row + 16 * q))
                 b0, b1 = pack_bf16(v0, v1), pack_bf16(v2, v3)
             multiply_tile(weights, hidden_tiles + k, b0, b1, sums)
         for k in range(hidden_tiles):
@@ -117,68 +116,66 @@ def make_tick(hidden_tiles: int, input_tiles: int, stacked: int, chosen: int) ->
             multiply_tile(weights, k, b0, b1, sums)
 
     def tensor_tick(
-        x: Any, weights: Any, biases: Any, h: Any, c: Any, tiles: Any, places: Any,
-        n_tiles: Any, n_streams: Any, n_in: Any,
+        x: Any, weights: Any, biases: Any, h: Any, c: Any, octets: Any, places: Any,
+        n_octets: Any, n_streams: Any, n_in: Any,
     ) -> None:  # fmt: skip
         thread = uint32(cuda.threadIdx.x)
         warp, g, q = thread >> 5, (thread >> 2) & 7, thread & 3
-        row_mine = thread // per_row
+        mine = thread // per_row
         held = cuda.local.array(n_weights, uint32)
         load_weights(weights, thread, n_threads, n_weights // 4, held)
         bias = cuda.local.array(8, float32)
         load_weights(biases, thread, n_threads, 2, bias)
         sums = cuda.local.array(16, float32)
         memory = shared_place(shared_floats())
-        # Inputs behind I are 0.
-        for at in range(4 * thread, POOL * all_bytes, 4 * n_threads):
+        # Inputs that are not there, behind I or of a stream that is not meant, are 0 at first.
+        for at in range(4 * thread, POOL * octet_bytes, 4 * n_threads):
             store_shared(uint32(memory + at), uint32(0))
         cuda.syncthreads()
 
-        step = int32(cuda.gridDim.x)
-        ahead = int32(cuda.blockIdx.x)
+        step, ahead = int32(cuda.gridDim.x), int32(cuda.blockIdx.x)
         for k in range(POOL - 1):
-            if ahead < n_tiles:
-                row = row_of(ahead, row_mine, places, n_streams)
-                copy_tile(x, h, c, tile_of(ahead, tiles), row, n_in, thread, memory + k * all_bytes)
+            if ahead < n_octets:
+                row = row_of(ahead, mine, places, n_streams)
+                octet = octet_of(ahead, octets)
+                copy_octet(x, h, c, octet, row, n_in, thread, memory + k * octet_bytes)
             close_copies()
             ahead += step
-        slot = uint32(0)
-        slot_ahead = uint32((POOL - 1) * all_bytes)
-        tile_ahead, row_ahead = int64(0), int32(-1)
-        if ahead < n_tiles:
-            tile_ahead = tile_of(ahead, tiles)
-            row_ahead = row_of(ahead, row_mine, places, n_streams)
-        for i in range(int32(cuda.blockIdx.x), n_tiles, step):
-            # This tile has arrived, and all have read what was in the place of the one to come.
+        slot, slot_ahead = uint32(0), uint32((POOL - 1) * octet_bytes)
+        octet_ahead, row_ahead = int64(0), int32(-1)
+        if ahead < n_octets:
+            octet_ahead = octet_of(ahead, octets)
+            row_ahead = row_of(ahead, mine, places, n_streams)
+        for i in range(int32(cuda.blockIdx.x), n_octets, step):
             wait()
             cuda.syncthreads()
-            if ahead < n_tiles:
-                copy_tile(x, h, c, tile_ahead, row_ahead, n_in, thread, memory + slot_ahead)
+            if ahead < n_octets:
+                copy_octet(x, h, c, octet_ahead, row_ahead, n_in, thread, memory + slot_ahead)
             close_copies()
             ahead += step
-            if ahead < n_tiles:
-                tile_ahead = tile_of(ahead, tiles)
-                row_ahead = row_of(ahead, row_mine, places, n_streams)
-            tile = tile_of(i, tiles)
+            if ahead < n_octets:
+                octet_ahead = octet_of(ahead, octets)
+                row_ahead = row_of(ahead, mine, places, n_streams)
+            octet = octet_of(i, octets)
             is_on0 = row_of(i, 2 * q, places, n_streams) >= 0
             is_on1 = row_of(i, 2 * q + 1, places, n_streams) >= 0
             place = uint32(memory + slot)
             sum_up(place, g, q, bias, held, sums)
-            b00, b01, b10, b11 = load_shared4(uint32(place + h_bytes + 16 * thread))
-            c00, h00 = update_cell(sums, 0, b00)
-            c01, h01 = update_cell(sums, 1, b01)
-            c10, h10 = update_cell(sums, 2, b10)
-            c11, h11 = update_cell(sums, 3, b11)
-            at = tile * (64 * hidden_tiles) + (64 * warp + 16 * q + 2 * (g & 3) + (g >> 2))
+            c00, c01, c10, c11 = load_shared4(uint32(place + h_bytes + 16 * thread))
+            new00, h00 = update_cell(sums, 0, c00)
+            new01, h01 = update_cell(sums, 1, c01)
+            new10, h10 = update_cell(sums, 2, c10)
+            new11, h11 = update_cell(sums, 3, c11)
+            at = octet * (4 * units) + (64 * warp + 16 * q + 2 * (g & 3) + (g >> 2))
             if is_on0:
-                b00, b10 = c00, c10
+                c00, c10 = new00, new10
                 h[at] = pack_bf16(h00, h10)
             if is_on1:
-                b01, b11 = c01, c11
+                c01, c11 = new01, new11
                 h[at + 8] = pack_bf16(h01, h11)
-            store4(c, 4 * (tile * n_threads + thread), b00, b01, b10, b11)
+            store4(c, 4 * (octet * n_threads + thread), c00, c01, c10, c11)
             slot_ahead = slot
-            slot = uint32(slot + all_bytes) if slot < (POOL - 1) * all_bytes else uint32(0)
+            slot = uint32(slot + octet_bytes) if slot < (POOL - 1) * octet_bytes else uint32(0)
 
     return tensor_tick
 
@@ -202,22 +199,21 @@ def make_head(classes: int) -> Callable[..., Any]:
                 sums[4 * k + 2] = fma(v2, value, sums[4 * k + 2])
                 sums[4 * k + 3] = fma(v3, value, sums[4 * k + 3])
 
-    def tensor_head(
-        h: Any, w_out: Any, b_out: Any, logits: Any, rows: Any,
-        n: Any, n_units: Any, n_classes: Any, w_stride: Any,
+    def stream_head(
+        h: Any, w_out: Any, b_out: Any, logits: Any, streams: Any,
+        n: Any, n_units: Any, n_classes: Any, units: Any, w_stride: Any,
     ) -> None:  # fmt: skip
         row = int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         first = int32(cuda.blockIdx.y) * classes
         if row >= n:
             return
-        stream = int64(rows[row]) if is_there(rows) else row
-        n_tiles = (n_units + 15) // 16
+        stream = int64(streams[row]) if is_there(streams) else row
         sums = cuda.local.array(classes, float32)
         for k in range(n_fours):
             if first + 4 * k < w_stride:
                 v0, v1, v2, v3 = load4(b_out, int64(first + 4 * k))
                 sums[4 * k], sums[4 * k + 1], sums[4 * k + 2], sums[4 * k + 3] = v0, v1, v2, v3
-        at = (stream >> 3) * (64 * n_tiles) + 8 * (stream & 7)
+        at = (stream >> 3) * (4 * units) + 8 * (stream & 7)
         w_at, n_left = int64(first), n_units
         while n_left > 0:
             for part in range(2):
@@ -234,31 +230,31 @@ def make_head(classes: int) -> Callable[..., Any]:
             if first + k < n_classes:
                 logits[row * n_classes + (first + k)] = sums[k]
 
-    return tensor_head
+    return stream_head
 
 
 def make_move(back: int) -> Callable[..., Any]:
     """Return the kernel that moves states from their own order into rows, or back.
 
-    A thread moves two units of one stream. Rows are as long as whole tiles of units; what there is
-    no unit for is 0, and so is everything if there are no rows to move back.
+    A thread moves two units of one stream. What there is no unit for is 0, and so is everything if
+    there are no rows to move back.
     """
 
-    def tensor_move(
-        h: Any, c: Any, h_rows: Any, c_rows: Any, streams: Any, first: Any, n: Any, n_units: Any
-    ) -> None:
-        n_tiles = (n_units + 15) // 16
+    def stream_move(
+        h: Any, c: Any, h_rows: Any, c_rows: Any, streams: Any,
+        first: Any, n: Any, n_units: Any, units: Any, stride: Any,
+    ) -> None:  # fmt: skip
         index = int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-        row, unit = index // (8 * n_tiles), int32(index % (8 * n_tiles)) * 2
+        row, unit = index // (units // 2), int32(index % (units // 2)) * 2
         if row >= n:
             return
         stream = int64(streams[row]) if is_there(streams) else first + row
-        tile, column, pair = stream >> 3, int32(stream & 7), (unit & 15) >> 1
-        h_at = tile * (64 * n_tiles) + ((unit >> 4) * 64 + 8 * column + pair)
+        octet, column, pair = stream >> 3, int32(stream & 7), (unit & 15) >> 1
+        h_at = octet * (4 * units) + ((unit >> 4) * 64 + 8 * column + pair)
         # See `unit_of_lane`: pair 2 (g mod 4) + g div 4 of the warp, columns 2 q and 2 q + 1.
         thread = 2 * (unit & ~15) + 4 * (pair >> 1) + 16 * (pair & 1) + (column >> 1)
-        c_at = 4 * (tile * (32 * n_tiles) + thread) + (column & 1)
-        at = row * (16 * n_tiles) + unit
+        c_at = 4 * (octet * (2 * units) + thread) + (column & 1)
+        at = row * stride + unit
         if back:
             word, c0, c1 = uint32(0), float32(0), float32(0)
             if is_there(h_rows) and unit < n_units:
@@ -266,10 +262,11 @@ def make_move(back: int) -> Callable[..., Any]:
                 c0, c1 = c_rows[at], c_rows[at + 1]
             h[h_at] = word
             c[c_at], c[c_at + 2] = c0, c1
-        else:
-            word = h[h_at] if unit < n_units else uint32(0)
+        elif unit < stride:
+            word, c0, c1 = uint32(0), float32(0), float32(0)
+            if unit < n_units:
+                word, c0, c1 = h[h_at], c[c_at], c[c_at + 2]
             h_rows[at], h_rows[at + 1] = low_bf16(word), high_bf16(word)
-            c_rows[at] = c[c_at] if unit < n_units else float32(0)
-            c_rows[at + 1] = c[c_at + 2] if unit < n_units else float32(0)
+            c_rows[at], c_rows[at + 1] = c0, c1
 
-    return tensor_move
+    return stream_move

@@ -174,29 +174,23 @@ load_shared2 = _load_shared(2, _WORD, _I32)  # words
 load_shared4 = _load_shared(4, _FLOAT, _F32)  # floats
 
 
-def _load_matrices(n: int) -> Callable[..., Any]:
-    def load(typing_context: Any, place: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            kind = ir.LiteralStructType([_I32] * n)
-            outputs = ",".join(f"${k}" for k in range(n))
-            text = f"ldmatrix.sync.aligned.m8n8.x{n}.shared.b16 {{{outputs}}}, [${n}];"
-            done = _inline(
-                builder, kind, text, "=r," * n + "r", list(arguments),
-                touches_memory=True, together=True,
-            )  # fmt: skip
-            return _tuple(builder, done, n)
+@intrinsic
+def load_matrices(typing_context: Any, place: Any) -> Any:
+    """Return word q of row g of each of 4 matrices of 8 rows of 16 bytes in shared memory.
 
-        return types.UniTuple(_WORD, n)(_WORD), codegen
-
-    load.__doc__ = f"""Return word q of row g of each of {n} matrices of 8 rows of 16 bytes.
-
-    Each lane gives the place in shared memory of one row: lane 8 m + r that of row r of matrix m.
+    Each lane gives the place of one row: lane ``8 m + r`` that of row r of matrix m.
     """
-    return intrinsic(load)
 
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.LiteralStructType([_I32] * 4)
+        text = "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0,$1,$2,$3}, [$4];"
+        done = _inline(
+            builder, kind, text, "=r,=r,=r,=r,r", list(arguments),
+            touches_memory=True, together=True,
+        )  # fmt: skip
+        return _tuple(builder, done, 4)
 
-load_matrices2 = _load_matrices(2)
-load_matrices4 = _load_matrices(4)
+    return types.UniTuple(_WORD, 4)(_WORD), codegen
 
 
 def _copy_behind(n_bytes: int, cache: str) -> Callable[..., Any]:
