@@ -9,7 +9,9 @@ BENCH_PYTHON ?= $(BIN)/python
 # for at most so many seconds (a kernel that hangs must not hold the machine).
 GPU_TEST_S ?= 230
 GPU_BENCH_S ?= 250
-GPU_PYTHON = PYTHONPATH=$(CURDIR) PYTHONUNBUFFERED=1 timeout -k 10
+# Kernels that were compiled elsewhere are found in build/cubins (`make gpu-kernels`).
+GPU_KERNELS = $(if $(wildcard build/cubins),STREAMRNN_CUBIN_DIR=$${STREAMRNN_CUBIN_DIR:-$(CURDIR)/build/cubins})
+GPU_PYTHON = $(GPU_KERNELS) PYTHONPATH=$(CURDIR) PYTHONUNBUFFERED=1 timeout -k 10
 
 .PHONY: demo test test-slow check lint types layers coverage bench gpu-kernels test-gpu bench-gpu \
 	clean help

@@ -84,13 +84,16 @@ def lengths_and_rows_do_not_disturb_one_another(backend, dtype, shape):
         assert np.array_equal(row_of(whole, row).arena, alone.arena)
 
 
-def bf16_is_within_the_bound_of_rounded_weights(backend, dtype, shape, signals_off=0.0):
+def bf16_is_within_the_bound_of_rounded_weights(
+    backend, dtype, shape, signals_off=0.0, tanh_off=0.0
+):
     """Hold each logit to what moving each weight by 2**-8 of itself can do, to first order.
 
     The bound follows the sums: a pre-activation moves by 2**-8 of the sum of |w x| and by what the
     moved inputs bring; a sigmoid passes on a quarter of that, a tanh all of it, a forget gate what
     was there before. A factor of 1.1 stands for what is of second order. `signals_off` is by how
-    much of itself a backend may round what the weights are multiplied by.
+    much of itself a backend may round what the weights are multiplied by, `tanh_off` by how much
+    its tanh may be off; a sigmoid is half of one.
     """
     run = Run(backend, dtype, shape, "bf16")
     params = make_params(shape, dtype)
@@ -111,8 +114,9 @@ def bf16_is_within_the_bound_of_rounded_weights(backend, dtype, shape, signals_o
             )
             i, f, g, o = np.split(d_z, 4, axis=1)
             c_size = np.abs(before.c[n])
-            d_c[n] = d_c[n] + np.minimum(f / 4, 1) * (c_size + d_c[n]) + np.minimum(i / 4, 1) + g
-            d_h[n] = np.minimum(np.minimum(d_c[n], 2) + np.minimum(o / 4, 1), 2)
+            i, f, o = (np.minimum(gate / 4, 1) + tanh_off / 2 for gate in (i, f, o))
+            d_c[n] = d_c[n] + f * (c_size + d_c[n]) + i + g + tanh_off
+            d_h[n] = np.minimum(np.minimum(d_c[n], 2) + tanh_off + o, 2)
             signal, d_signal = state.h[n].astype(np.float64), d_h[n]
         bound = 1.1 * d_signal @ np.abs(params.w_out.T) + 1e-5
         assert (np.abs(got[t] - logits) <= bound).all()
