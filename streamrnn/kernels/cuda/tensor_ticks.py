@@ -5,12 +5,14 @@ from __future__ import annotations
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.kernel import Kernel
 from streamrnn.kernels.cuda.tensor import INPUTS, MOST_WEIGHTS, UNITS, TensorLayer
-from streamrnn.kernels.cuda.tensor_layout import OCTET, padded_units, tick_shared_bytes
+from streamrnn.kernels.cuda.tensor_layout import OCTET, TILE, padded_units, tick_shared_bytes
 
 _CODE = "streamrnn.kernels.cuda.code.tensor_tick"
 _THREADS = 128
-#: Registers of a multiprocessor; those of a thread that are no weights; most blocks.
-_REGISTERS, _OTHER_REGISTERS, _MOST_BLOCKS = 65536, 80, 16
+#: Each quarter of a multiprocessor has so many registers for a lane of all its warps.
+_LANE_REGISTERS = 512
+#: Registers of a thread that hold no weights.
+_OTHER_REGISTERS = 80
 
 
 def tick_kernel(units: int, inputs: int, *, stacked: bool, chosen: bool) -> Kernel:
@@ -31,15 +33,16 @@ def tick_kernel(units: int, inputs: int, *, stacked: bool, chosen: bool) -> Kern
         "stacked": int(stacked),
         "chosen": int(chosen),
     }
-    n_threads, registers = 2 * units, units + inputs + _OTHER_REGISTERS
+    n_warps = units // TILE
+    n_fitting = 4 * (_LANE_REGISTERS // (units + inputs + _OTHER_REGISTERS))
     return Kernel(
         "tensor_tick",
         _CODE,
         "make_tick",
         f"{'u4' if stacked else 'f4'}* u4* f4* u4* f4* i4* i4* i4 i4 i4",
         tuple(options.items()),
-        max_threads=n_threads,
-        min_blocks=max(1, min(_MOST_BLOCKS, _REGISTERS // (n_threads * registers))),
+        max_threads=2 * units,
+        min_blocks=max(1, n_fitting // n_warps),
     )
 
 
