@@ -6,22 +6,23 @@ whatever the launch looks like, which the sizes of a network alone decide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from streamrnn.kernels.cuda.back_tiling import (
+    BPTT_THREADS,
+    HEAD_COLUMNS,
+    OUTER_COLUMNS,
+    OUTER_LEFT,
+    OUTER_ROWS,
+    OuterTiling,
+    dz_stride,
+)
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.kernel import Kernel
-from streamrnn.kernels.cuda.layout import WARP, LayerLayout, fours
-from streamrnn.kernels.cuda.tiling import N_BARRIERS, Tiling, cycles
+from streamrnn.kernels.cuda.layout import LayerLayout
+from streamrnn.kernels.cuda.tiling import Tiling
 
 _CODE = "streamrnn.kernels.cuda.code"
 _FLOAT_BYTES = 4
-#: Most threads a block of `bptt`, by its rows a thread: what its registers leave room for.
-BPTT_THREADS = {2: 512, 4: 512, 8: 256}
-#: `outer`: columns a thread of the right operand, rows of a slice, and the left operand's tile.
-OUTER_COLUMNS, HEAD_COLUMNS = (1, 3, 5, 7, 9), (1, 3)
-OUTER_ROWS, OUTER_LEFT, _OUTER_THREADS = 16, 128, 256
-#: Blocks of `outer` that are enough for any device, and most partial sums.
-_MOST_TILES, _MOST_PARTIALS = 256, 128
+_OUTER_THREADS = 256
 _THREADS = 256
 #: Blocks of `norm`.
 NORM_BLOCKS = 64
@@ -34,7 +35,7 @@ def bptt_kernel(rows: int) -> Kernel:
         f"{_CODE}.bptt",
         "make_bptt",
         "f4* f4* f4* f4* f4* i4* f4* f4* f4* u4 u4 u4 u4 u4 u4",
-        (("rows", rows), ("stride", _dz_stride(rows))),
+        (("rows", rows), ("stride", dz_stride(rows))),
         max_threads=BPTT_THREADS[rows],
     )
 
@@ -59,7 +60,7 @@ def outer_kernel(columns: int, *, head: bool) -> Kernel:
     )
 
 
-REDUCE = Kernel("reduce", f"{_CODE}.outer", "make_reduce", "f4* f4* u4 u4")
+REDUCE = Kernel("reduce", f"{_CODE}.outer", "make_reduce", "f4* f4* u4 u4", (("batch", 16),))
 LOSS = Kernel(
     "loss",
     f"{_CODE}.update",
@@ -97,52 +98,6 @@ def kernels() -> list[Kernel]:
 
 
 # ---- back through time
-
-
-def _dz_stride(rows: int) -> int:
-    """Return how many floats units are apart in shared dz.
-
-    With the padding, 8 lanes that store 16 bytes each reach all 32 banks: stores do not collide.
-    """
-    return 4 * rows + 4
-
-
-def make_back_tiling(
-    layer: LayerLayout, n_rows: int, *, n_multiprocessors: int, shared_bytes: int
-) -> Tiling:
-    """Return how `bptt` is launched for B rows; see tiling.py, whose counts are these too.
-
-    Parameters
-    ----------
-    layer : LayerLayout
-    n_rows : int
-        B, at least 1.
-    n_multiprocessors, shared_bytes : int
-        The device's.
-    """
-    line_bytes, n_sources = layer.w_stride * _FLOAT_BYTES, fours(layer.n_units)
-
-    def held(rows: int) -> int:
-        return 2 * layer.n_padded * _dz_stride(rows) * _FLOAT_BYTES
-
-    def cost(rows: int) -> float:
-        far = 1.0 - min(1.0, (shared_bytes - held(rows)) / (n_sources * line_bytes))
-        n_groups = -(-n_rows // (rows * n_multiprocessors))
-        return cycles(rows, n_groups, layer.n_padded // WARP, far)
-
-    fitting = [
-        rows
-        for rows, most in BPTT_THREADS.items()
-        if layer.n_padded <= most and held(rows) <= shared_bytes
-    ]
-    rows = min(fitting, key=cost)
-    n_tiles = -(-n_rows // rows)
-    most = min(BPTT_THREADS[rows] // layer.n_padded, N_BARRIERS, shared_bytes // held(rows))
-    groups = max(1, min(most, -(-n_tiles // n_multiprocessors)))
-    n_blocks = min(-(-n_tiles // groups), n_multiprocessors)
-    room = (shared_bytes - groups * held(rows)) // line_bytes
-    n_kept = min(n_sources, room // 4 * 4)
-    return Tiling(rows, groups, n_blocks, 0, n_kept, n_kept * line_bytes + groups * held(rows))
 
 
 def bptt(
@@ -199,48 +154,6 @@ def bptt(
 
 
 # ---- gradients of weights
-
-
-@dataclass(frozen=True)
-class OuterTiling:
-    """How the gradients of a layer's or the head's weights are summed.
-
-    Attributes
-    ----------
-    columns : int
-        Of the right operand, a thread.
-    n_tiles : int
-    n_partials : int
-        P; depends on the layer's sizes alone.
-    n_segment : int
-        Weights and biases.
-    """
-
-    columns: int
-    n_tiles: int
-    n_partials: int
-    n_segment: int
-
-    def n_used(self, n_all: int) -> int:
-        """Return how many partial sums N rows have; the others are 0, and never made."""
-        return min(self.n_partials, -(-n_all // OUTER_ROWS))
-
-
-def make_outer_tiling(n_left: int, n_right: int, *, head: bool) -> OuterTiling:
-    """Return how products of `n_left` times `n_right` are summed.
-
-    For one row, a thread has ``8 * columns`` multiply-adds and about as much else to do as three
-    columns more would take: few wide tiles are best, if they are full.
-    """
-
-    def cost(columns: int) -> int:
-        return -(-n_right // (16 * columns)) * (columns + 3)
-
-    columns = min(HEAD_COLUMNS if head else OUTER_COLUMNS, key=cost)
-    n_tiles = -(-n_left // OUTER_LEFT) * -(-n_right // (16 * columns))
-    n_partials = max(1, min(_MOST_PARTIALS, _MOST_TILES // n_tiles))
-    n_segment = n_left * n_right + (n_right if head else n_left)
-    return OuterTiling(columns, n_tiles, n_partials, n_segment)
 
 
 def outer(

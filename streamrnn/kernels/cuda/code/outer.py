@@ -214,17 +214,23 @@ def make_outer(columns: int, rows: int, head: int) -> Callable[..., Any]:
     return outer
 
 
-def make_reduce() -> Callable[..., Any]:
-    """Return the kernel that adds partial sums."""
+def make_reduce(batch: int) -> Callable[..., Any]:
+    """Return the kernel behind `back_launches.reduce`; it loads `batch` numbers at once."""
 
     def reduce(partials: Any, sums: Any, n_partials: Any, n: Any) -> None:
-        """Write ``sums[k]``, k < n, of `n_partials` rows of n, in order; a thread each."""
         k = u32(u32(cuda.blockIdx.x) * u32(cuda.blockDim.x) + u32(cuda.threadIdx.x))
         if k < n:
-            total, partial = f32(0), offset(partials, k)
-            for _ in range(n_partials):
+            total, partial, left = f32(0), offset(partials, k), n_partials
+            loaded = cuda.local.array(batch, np.float32)
+            while left >= u32(batch):
+                for p in range(batch):
+                    loaded[p] = partial[i64(p) * i64(n)]
+                for p in range(batch):
+                    total += loaded[p]
+                partial, left = offset(partial, i64(batch) * i64(n)), u32(left - u32(batch))
+            while left > u32(0):
                 total += partial[0]
-                partial = offset(partial, n)
+                partial, left = offset(partial, n), u32(left - u32(1))
             sums[k] = total
 
     return reduce
