@@ -27,13 +27,13 @@ class Memory:
     Parameters
     ----------
     lanes : Lanes
-    memory : GlobalMemory
     shared_bytes : int
         Shared memory of each block, dynamic included.
     """
 
-    def __init__(self, lanes: Lanes, memory: GlobalMemory, shared_bytes: int) -> None:
-        self.lanes, self.memory, self.shared_bytes = lanes, memory, shared_bytes
+    def __init__(self, lanes: Lanes, shared_bytes: int) -> None:
+        self.lanes, self.shared_bytes = lanes, shared_bytes
+        self.memory = GlobalMemory()
         stride = -(-max(shared_bytes, 1) // 16) * 16
         self.shared = Space("shared memory", stride * lanes.n_blocks)
         self.shared.log = RaceLog(self.shared, of_launch=False)
@@ -45,9 +45,10 @@ class Memory:
         self._flying: list[tuple[Array, Array, Array, Array]] = []
         self._commits = np.zeros(lanes.n, np.int64)
 
-    def start(self, first_block: int, arguments: dict[str, bytes]) -> None:
+    def start(self, memory: GlobalMemory, first_block: int, arguments: dict[str, bytes]) -> None:
         """Begin a launch: shared memory is poison."""
-        self.arguments = arguments
+        self.memory, self.arguments = memory, arguments
+        self.conflicts.clear()
         # A new array: logs keep the old one.
         self.who = first_block * self.lanes.block_lanes + np.arange(self.lanes.n, dtype=np.int64)
         self.shared.data.fill(0xFF)

@@ -7,7 +7,7 @@ smallest program counter does; so lanes that parted meet again where structured 
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections import Counter, OrderedDict
 
 import numpy as np
 from ptx_access import Memory
@@ -18,8 +18,10 @@ from ptx_operations import bind_any
 from ptx_parse import Instruction, Program, Symbol, Unsupported
 from ptx_warp import bind_warp
 
-#: Lanes that run together; more blocks than fit run after each other.
-MOST_LANES = 8192
+#: Lanes that run together, and bytes of their registers; more blocks run after each other.
+MOST_LANES, _REGISTER_BYTES = 8192, 64 << 20
+#: Registers of machines that are kept to be used again.
+_KEPT_BYTES = 256 << 20
 _NOTHING = {
     "membar",
     "fence",
@@ -40,22 +42,29 @@ class Machine:
         program: Program,
         n_blocks: int,
         n_threads: int,
-        memory: GlobalMemory,
         dynamic_bytes: int = 0,
     ) -> None:
         self.program = program
         self.lanes = Lanes(program, n_blocks, n_threads)
-        self.memory = Memory(self.lanes, memory, program.shared_bytes + dynamic_bytes)
+        self.memory = Memory(self.lanes, program.shared_bytes + dynamic_bytes)
+        self.n_bytes = sum(rows.nbytes for rows in self.lanes.rows.values())
         self.barriers = Barriers(self.lanes, self.memory, self._put, self.where)
         self.counts = [0] * len(program.instructions)
         self.steps = [self._bind(at, ins) for at, ins in enumerate(program.instructions)]
         self.steps.append(self._end(len(self.steps), None))
         self.counts.append(0)
 
-    def run(self, grid: tuple[int, int], first_block: int, arguments: dict[str, bytes]) -> None:
+    def run(
+        self,
+        memory: GlobalMemory,
+        grid: tuple[int, int],
+        first_block: int,
+        arguments: dict[str, bytes],
+    ) -> None:
         """Run the blocks from `first_block` on to their end."""
+        self.counts[:] = [0] * len(self.counts)
         self.lanes.place(grid, first_block)
-        self.memory.start(first_block, arguments)
+        self.memory.start(memory, first_block, arguments)
         for width, rows in self.lanes.rows.items():
             rows.fill(False if width == 1 else int("7FC0DEAD7FC0DEAD"[: 2 * width], 16))
         self.live = self.lanes.present.copy()
@@ -194,12 +203,8 @@ def launch(
     n_threads: int,
     arguments: tuple[int | float, ...],
     dynamic_bytes: int = 0,
-    machines: dict[tuple[object, ...], Machine] | None = None,
 ) -> tuple[Counter[str], Counter[str]]:
-    """Run a kernel; return how often warps executed each opcode, and the bank conflicts of each.
-
-    Machines are kept in `machines` and used again, where one is given.
-    """
+    """Run a kernel; return how often warps executed each opcode, and the bank conflicts of each."""
     if not 1 <= n_threads <= program.max_threads:
         raise Fault(f"{program.name} started with {n_threads} threads of {program.max_threads}")
     if len(arguments) != len(program.parameters):
@@ -209,20 +214,16 @@ def launch(
         for (name, kind), value in zip(program.parameters, arguments, strict=True)
     }
     n_blocks = grid[0] * grid[1]
-    at_once = max(1, MOST_LANES // (-(-n_threads // 32) * 32))
-    machines = {} if machines is None else machines
+    lane_bytes = sum(width * n for width, n in program.n_registers.items())
+    most = min(MOST_LANES, _REGISTER_BYTES // max(1, lane_bytes))
+    at_once = max(1, most // (-(-n_threads // 32) * 32))
     counts: Counter[str] = Counter()
     conflicts: Counter[str] = Counter()
     try:
         for first in range(0, n_blocks, at_once):
             size = min(at_once, n_blocks - first)
-            key = (id(program), size, n_threads, dynamic_bytes)
-            if key not in machines:
-                machines[key] = Machine(program, size, n_threads, memory, dynamic_bytes)
-            machine = machines[key]
-            machine.counts[:] = [0] * len(machine.counts)
-            machine.memory.conflicts.clear()
-            machine.run(grid, first, given)
+            machine = _machine(program, size, n_threads, dynamic_bytes)
+            machine.run(memory, grid, first, given)
             for ins, count in zip(program.instructions, machine.counts, strict=False):
                 if count:
                     counts[ins.opcode] += count
@@ -237,6 +238,21 @@ def launch(
             space.log.clear()
             space.settle()
     return counts, conflicts
+
+
+#: Those used last, which hold their programs. To bind a program takes longer than a short run.
+_MACHINES: OrderedDict[tuple[int, ...], Machine] = OrderedDict()
+
+
+def _machine(program: Program, n_blocks: int, n_threads: int, dynamic_bytes: int) -> Machine:
+    key = (id(program), n_blocks, n_threads, dynamic_bytes)
+    machine = _MACHINES.pop(key, None)
+    if machine is None:
+        machine = Machine(program, n_blocks, n_threads, dynamic_bytes)
+    _MACHINES[key] = machine
+    while sum(one.n_bytes for one in _MACHINES.values()) > _KEPT_BYTES and len(_MACHINES) > 1:
+        _MACHINES.popitem(last=False)
+    return machine
 
 
 def _pack(kind: str, value: int | float) -> bytes:

@@ -46,6 +46,8 @@ class Space:
         self.data = np.full(padded, fill, np.uint8)
         self.known = np.zeros(padded, np.uint8)
         self.all_known = False
+        #: Bytes between arrays, which nobody may store to; None if there are none.
+        self.fenced: Array | None = None
         self.log = RaceLog(self)
         self._owners: dict[int, Array] = {}
         self._views: dict[tuple[int, int], Array] = {}
@@ -93,6 +95,9 @@ class Space:
         unit = at // (width * count) if width * count > 1 else at
         view = self.view(width, count)
         view[unit] = values
+        if self.fenced is not None and self.fenced[at].any():
+            bad = int(np.argmax(self.fenced[at]))
+            raise Fault(f"{self.thread(who[bad])} stores between arrays: {at[bad]} of {self.name}")
         if np.count_nonzero(view[unit] != values):
             raise Fault(f"lanes store different values to one place of {self.name}")
         if not self.all_known:
@@ -286,6 +291,12 @@ def _compact(reads: list[Entry], lanes: int) -> Entry:
     return keys // n_agents * step, keys % n_agents * lanes, step, None
 
 
+class Planned(int):
+    """A number of bytes that knows which of them lie between arrays."""
+
+    fences: tuple[tuple[int, int], ...] = ()
+
+
 class GlobalMemory:
     """The device's memory: allocations, each in its own window."""
 
@@ -294,10 +305,14 @@ class GlobalMemory:
         self._next = 1
 
     def allocate(self, n_bytes: int) -> int:
-        """Return the address of new memory, filled with poison."""
+        """Return the address of new memory, filled with poison, and fenced if that is `Planned`."""
         number = self._next
         self._next += 1
-        self.spaces[number] = Space(f"allocation {number} ({n_bytes} bytes)", n_bytes)
+        space = self.spaces[number] = Space(f"allocation {number} ({n_bytes} bytes)", n_bytes)
+        if isinstance(n_bytes, Planned):
+            space.fenced = np.zeros(len(space.data), bool)
+            for begin, end in n_bytes.fences:
+                space.fenced[begin:end] = True
         return number << WINDOW_BITS
 
     def free(self, address: int) -> None:
