@@ -76,7 +76,7 @@ def _make():
 
         from streamrnn.kernels.cuda.backend import CudaBackend
 
-        return CudaBackend(device=SimulatedDevice())
+        return CudaBackend(SimulatedDevice(memory_bytes=64 << 20))
     if MODE:
         raise pytest.UsageError(f"STREAMRNN_GPU is {MODE!r}, expected interpreter, cpu or nothing")
     return get_backend("cuda")
