@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,7 +66,7 @@ class Compiled:
     local_bytes: int
     shared_bytes: int
     code_bytes: int
-    ptx: str
+    ptx: str = field(repr=False)
 
 
 @dataclass(frozen=True)

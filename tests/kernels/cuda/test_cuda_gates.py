@@ -15,20 +15,25 @@ pytestmark = pytest.mark.usefixtures("cuda_compiler")
 
 #: Most registers a thread of each kernel may have, on any architecture.
 CEILINGS = {
-    "lstm": 128,
+    "lstm": 168,
     "product": 128,
     "gather": 48,
     "move_rows": 32,
-    "bptt": 192,
+    "bptt": 216,
     "outer": 192,
-    "reduce": 32,
+    "reduce": 40,
     "loss": 64,
     "norm": 32,
     "adam": 40,
     "tensor_forward": 255,
+    "tensor_tick": 255,
+    "stream_head": 64,
+    "stream_move": 40,
 }
 #: Float arithmetic whose result is the one nearest to the true one: in exact kernels, no other.
-EXACT = {f"{name}.rn.f32" for name in ("add", "sub", "mul", "fma", "div", "sqrt")}
+EXACT = {f"{name}.rn.f32" for name in ("add", "sub", "mul", "fma", "div", "rcp", "sqrt")}
+#: Of an exponential or a logarithm of a library, whose own error is larger.
+LIBRARY = {"loss": {"add.rz.f32"}}
 _ARITHMETIC = re.compile(
     r"\b((?:add|sub|mul|mad|fma|div|rcp|sqrt|rsqrt|ex2|lg2|sin|cos|tanh)\.(?:\w+\.)*f32)\b"
 )
@@ -40,14 +45,14 @@ def every() -> list[tuple[Kernel, str]]:
 
 
 def some() -> list[tuple[Kernel, str]]:
-    """Every kernel for one architecture or two, and every architecture: minutes, not an hour."""
+    """Every form of every kernel once, and every kernel in some form for every architecture."""
     chosen = []
-    for n, kernel in enumerate(catalogue((9, 0))):
-        fitting = [name for name in ARCHITECTURES if kernel in catalogue(capability_of(name))]
-        names = {fitting[n % len(fitting)]}
-        if not is_bf16(kernel):
-            names.add("sm_90a")
-        chosen += [(kernel, name) for name in sorted(names)]
+    newest = catalogue(capability_of(ARCHITECTURES[-1]))
+    for name in dict.fromkeys(kernel.name for kernel in newest):
+        forms = [kernel for kernel in newest if kernel.name == name]
+        fitting = [a for a in ARCHITECTURES if forms[0] in catalogue(capability_of(a))]
+        for n in range(max(len(forms), len(fitting))):
+            chosen.append((forms[n % len(forms)], fitting[n % len(fitting)]))
     return chosen
 
 
@@ -69,7 +74,7 @@ def check(kernel: Kernel, architecture: str) -> None:
     if is_bf16(kernel):
         assert "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32" in facts.ptx
     else:
-        assert set(_ARITHMETIC.findall(facts.ptx)) <= EXACT
+        assert set(_ARITHMETIC.findall(facts.ptx)) <= EXACT | LIBRARY.get(kernel.name, set())
         assert "mma." not in facts.ptx
 
 
