@@ -31,7 +31,7 @@ def lstm_kernel(rows: int, *, projected: bool, taped: bool) -> Kernel:
         "make",
         "f4* f4* f4* f4* f4* u4 f4* f4* f4* i4* i4* i4 u4 i4 u4 u4 u4 u4 u4",
         (("rows", rows), ("projected", int(projected)), ("taped", int(taped))),
-        max_threads=MOST_THREADS,
+        max_threads=MOST_THREADS[rows],
     )
 
 
@@ -119,13 +119,14 @@ def lstm(
     index : int32 (B,), or 0
         Which row of `h` and `c` each row is; no two the same.
     """
+    behind = 4 * n_rows * n_units if taped else 0  # what the first step gives stands there
     device.launch(
         lstm_kernel(tiling.rows, projected=projected, taped=taped),
         (tiling.n_blocks, 1),
         tiling.groups * n_padded,
         (
-            x, w, bias, h, c, state_stride, hs, cs, es, ends, index, n_steps, n_rows, t_from,
-            n_in, n_units, n_padded, tiling.n_x_shared, tiling.n_h_shared,
+            x, w, bias, h, c, state_stride, hs + behind, cs + behind, es, ends, index, n_steps,
+            n_rows, t_from, n_in, n_units, n_padded, tiling.n_x_shared, tiling.n_h_shared,
         ),
         tiling.shared_bytes,
     )  # fmt: skip

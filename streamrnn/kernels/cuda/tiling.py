@@ -31,7 +31,7 @@ ROWS = (1, 2, 4, 8)
 #: Inputs of the next step that a thread can hold for each row that it has, and at most.
 MOST_SLOTS = 4
 #: Most threads a block, and barriers that it has for its groups.
-MOST_THREADS = 512
+MOST_THREADS = {1: 512, 2: 512, 4: 512, 8: 384}
 N_BARRIERS = 16
 _FLOAT_BYTES = 4
 _PARTS = 4
@@ -148,7 +148,7 @@ def make_tiling(
     far = 1.0 - min(1.0, shared_bytes / (n_k * w_bytes))
     rows = choose_rows(n_rows, n_in, layer.n_padded, n_multiprocessors, far)
     n_tiles = -(-n_rows // rows)
-    most = min(MOST_THREADS // layer.n_padded, N_BARRIERS)
+    most = min(MOST_THREADS[rows] // layer.n_padded, N_BARRIERS)
     held = 2 * rows * (layer.n_padded + fours(n_in)) * _FLOAT_BYTES
     groups = max(1, min(most, -(-n_tiles // n_multiprocessors), shared_bytes // held))
     n_blocks = min(-(-n_tiles // groups), n_multiprocessors)

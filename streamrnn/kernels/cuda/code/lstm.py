@@ -20,6 +20,7 @@ import numpy as np
 from numba import cuda
 
 from streamrnn.kernels.cuda.code.rows import (
+    add_far_products,
     add_products,
     gather_gates,
     gather_rows,
@@ -35,6 +36,7 @@ from streamrnn.kernels.cuda.code.rows import (
 )
 from streamrnn.kernels.cuda.code.words import (
     barrier,
+    fresh,
     is_there,
     load4,
     offset,
@@ -79,9 +81,6 @@ def make(rows: int, projected: int, taped: int) -> Callable[..., Any]:
         thread, n_threads = u32(cuda.threadIdx.x), u32(cuda.blockDim.x)
         group, unit = u32(thread // n_padded), u32(thread % n_padded)
         n_groups = u32(n_threads // n_padded)
-        # A thread of the padding does what the last unit's does, with weights of 0, for nobody.
-        column = u32(min(unit, n_units - 1))
-        is_unit = unit < n_units
         w_stride = u32(4 * n_padded)
         zero, no_slots = zeros(rows), zeros(n_slots)
 
@@ -102,33 +101,31 @@ def make(rows: int, projected: int, taped: int) -> Callable[..., Any]:
         far_h = offset(w_h, u64(n_h_shared * w_stride + 4 * unit))
         b_i, b_f, b_g, b_o = load4(bias, u32(4 * unit))
         n_h_far, n_x_far = u32(n_units - n_h_shared), u32(n_in - n_x_shared)
-        h_step, x_step = u64(n_rows) * u64(n_units), u64(n_rows) * u64(n_in)
 
         tile = u32(u32(cuda.blockIdx.x) * n_groups + group)
         while u64(tile) * u64(rows) < u64(n_rows):
             row = u32(tile * rows)
-            n = u32(min(u32(n_rows - row), u32(rows)))
+            n_tile = u32(min(u32(n_rows - row), u32(rows)))
+            # A thread of the padding has no rows, and weights of 0.
+            n = n_tile if unit < n_units else u32(0)
             n_here, all_live = i32(n_steps), i32(n_steps)
             if is_there(ends):
-                n_here = _end(ends, row, n, i32(t_from), i32(n_steps), True)
-                all_live = _end(ends, row, n, i32(t_from), i32(n_steps), False)
-            c_here = state_rows(zero, c, column, state_stride, index, row, n)
-            h_here = state_rows(zero, h, column, state_stride, index, row, n)
+                n_here = _end(ends, row, n_tile, i32(t_from), i32(n_steps), True)
+                all_live = _end(ends, row, n_tile, i32(t_from), i32(n_steps), False)
+            c_here = state_rows(zero, c, unit, state_stride, index, row, n)
+            h_here = state_rows(zero, h, unit, state_stride, index, row, n)
             store_rows(held_h, u32(unit * rows), h_here)
-            h_at = u64(row) * u64(n_units) + u64(unit)
-            e_at = u64(4) * h_at
+            at = u64(u64(row) * u64(n_units) + u64(unit))
             if taped:
-                if is_unit:
-                    scatter_rows(hs, h_at, n_units, n, h_here)
-                    scatter_rows(cs, h_at, n_units, n, c_here)
-                h_at = u64(h_at + h_step)
+                before = u64(at - u64(n_rows) * u64(n_units))
+                scatter_rows(hs, before, n_units, n, h_here)
+                scatter_rows(cs, before, n_units, n, c_here)
             n_behind = n_here - 1
             if projected:
-                x_at = u64(4) * (u64(row) * u64(n_units) + u64(column))
-                x_i, x_f, x_g, x_o = gather_gates(zero, x, x_at, u32(4 * n_units), n)
+                x_i, x_f, x_g, x_o = gather_gates(zero, x, u64(4) * at, u32(4 * n_units), n)
             else:
                 # The rows' inputs are next to one another: each thread brings some numbers of them.
-                n_numbers = u32(n * n_in)
+                n_numbers = u32(n_tile * n_in)
                 place = u32(min(unit, n_numbers - 1))
                 n_own = u32((n_numbers - place + n_padded - 1) // n_padded)
                 x_at = u64(row) * u64(n_in) + u64(place)
@@ -137,33 +134,34 @@ def make(rows: int, projected: int, taped: int) -> Callable[..., Any]:
                     slots = gather_rows(no_slots, x, x_at, n_padded, n_own)
                     store_turned(held_x, unit, n_padded, n_in, u32(rows), slots)
                 if n_here > 1:
-                    x_at = u64(x_at + x_step)
+                    x_at = u64(x_at + u64(n_rows) * u64(n_in))
                     slots = gather_rows(no_slots, x, x_at, n_padded, n_own)
             barrier(group, n_padded)
 
             for step in range(n_here):
-                t = i32(step)
+                t, units = i32(step), fresh(n_units)
+                h_step = u64(u64(n_rows) * u64(units))
                 now, then = u32(t & 1), u32((t & 1) ^ 1)
                 h_now = offset(held_h, u32(now * h_size))
                 s_i, s_f, s_g, s_o = add_products(
                     zero, zero, zero, zero, kept_h, w_stride, h_now, u32(rows), n_h_shared
                 )
-                s_i, s_f, s_g, s_o = add_products(
+                s_i, s_f, s_g, s_o = add_far_products(
                     s_i, s_f, s_g, s_o, far_h, w_stride,
                     offset(h_now, u32(n_h_shared * rows)), u32(rows), n_h_far,
                 )  # fmt: skip
                 if projected:
                     z_i, z_f, z_g, z_o = x_i + s_i, x_f + s_f, x_g + s_g, x_o + s_o
                     if t < n_behind:
-                        x_at = u64(x_at + u64(4) * h_step)
-                        x_i, x_f, x_g, x_o = gather_gates(zero, x, x_at, u32(4 * n_units), n)
+                        then_at = u64(u64(4) * (at + h_step))
+                        x_i, x_f, x_g, x_o = gather_gates(zero, x, then_at, u32(4 * units), n)
                 else:
                     x_now = offset(held_x, u32(now * x_size))
                     z_i, z_f, z_g, z_o = add_products(
                         like(zero, b_i), like(zero, b_f), like(zero, b_g), like(zero, b_o),
                         kept, w_stride, x_now, u32(rows), n_x_shared,
                     )  # fmt: skip
-                    z_i, z_f, z_g, z_o = add_products(
+                    z_i, z_f, z_g, z_o = add_far_products(
                         z_i, z_f, z_g, z_o, far, w_stride,
                         offset(x_now, u32(n_x_shared * rows)), u32(rows), n_x_far,
                     )  # fmt: skip
@@ -172,7 +170,7 @@ def make(rows: int, projected: int, taped: int) -> Callable[..., Any]:
                         x_then = offset(held_x, u32(then * x_size))
                         store_turned(x_then, unit, n_padded, n_in, u32(rows), slots)
                     if t < n_behind - 1:
-                        x_at = u64(x_at + x_step)
+                        x_at = u64(x_at + u64(n_rows) * u64(n_in))
                         slots = gather_rows(no_slots, x, x_at, n_padded, n_own)
                 e_i, e_f, e_g, e_o = exponentials(z_i, z_f, z_g, z_o)
                 c_new, h_new = cell_of_exponentials(e_i, e_f, e_g, e_o, c_here)
@@ -182,22 +180,19 @@ def make(rows: int, projected: int, taped: int) -> Callable[..., Any]:
                     c_new = where_live(i32(t + t_from), ends, row, n, c_new, c_here)
                 c_here = c_new
                 store_rows(held_h, u32(then * h_size + unit * rows), h_new)
-                if is_unit:
-                    scatter_rows(hs, h_at, n_units, n, h_new)
-                    if taped:
-                        scatter_rows(cs, h_at, n_units, n, c_new)
-                        scatter_gates(es, e_at, u32(4 * n_units), n, e_i, e_f, e_g, e_o)
-                h_at = u64(h_at + h_step)
-                e_at = u64(e_at + u64(4) * h_step)
+                scatter_rows(hs, at, units, n, h_new)
+                if taped:
+                    scatter_rows(cs, at, units, n, c_new)
+                    scatter_gates(es, u64(4) * at, u32(4 * units), n, e_i, e_f, e_g, e_o)
+                at = u64(at + h_step)
                 barrier(group, n_padded)
 
-            if is_unit:
-                for _ in range(n_here, n_steps):  # so that whoever reads it reads numbers
-                    scatter_rows(hs, h_at, n_units, n, zero)
-                    h_at = u64(h_at + h_step)
-                h_here = load_rows(zero, held_h, u32(u32(n_here & 1) * h_size + unit * rows))
-                set_state_rows(h, unit, state_stride, index, row, n, h_here)
-                set_state_rows(c, unit, state_stride, index, row, n, c_here)
+            for _ in range(n_here, n_steps):  # so that whoever reads it reads numbers
+                scatter_rows(hs, at, n_units, n, zero)
+                at = u64(at + u64(n_rows) * u64(n_units))
+            h_here = load_rows(zero, held_h, u32(u32(n_here & 1) * h_size + unit * rows))
+            set_state_rows(h, unit, state_stride, index, row, n, h_here)
+            set_state_rows(c, unit, state_stride, index, row, n, c_here)
             tile = u32(tile + u32(cuda.gridDim.x) * n_groups)
 
     return lstm

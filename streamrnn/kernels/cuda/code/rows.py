@@ -5,8 +5,8 @@ arithmetic of the cell takes it as it takes any vector (`rnn.gates`), and each l
 float would do, so the bits do not depend on how many rows a thread has.
 
 All functions here are intrinsics. `like` is any value with as many rows as the result shall have.
-Rows in memory are `stride` elements apart; where there are only `n` of them (n > 0), the last one
-stands for the rest when they are read, and the rest is not written. Indices and strides are
+Rows in memory are `stride` elements apart; where there are only `n` of them, the rest is neither
+read, which gives 0, nor written. Indices and strides are
 unsigned 32-bit numbers, `first` an unsigned 64-bit one.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from llvmlite import ir
@@ -27,6 +28,8 @@ from streamrnn.kernels.rnn.simd import Vector, ir_type
 
 _I32, _I64, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _FOUR = ir.VectorType(_FLOAT, 4)
+#: LLVM's numbers of address spaces.
+_GLOBAL, _SHARED = 1, 3
 
 
 class Rows(Vector):
@@ -97,22 +100,35 @@ def _wide(builder: Any, number: Any) -> Any:
     return number if number.type.width == 64 else builder.zext(number, _I64)
 
 
-def _offsets(builder: Any, stride: Any, n: Any, lanes: int) -> list[Any]:
-    """Return the offset of each row's element, that of the last given row for missing ones."""
-    last, offsets = builder.sub(n, _I32(1)), []
-    for r in range(lanes):
-        row = builder.select(builder.icmp_unsigned("<", _I32(r), last), _I32(r), last)
-        offsets.append(builder.mul(row, stride))
-    return offsets
+def _places(builder: Any, pointer: Any, first: Any, stride: Any, lanes: int) -> list[Any]:
+    """Return each row's place, one from the other: offsets would all be kept in registers."""
+    step = _wide(builder, stride)
+    places = [builder.gep(pointer, [_wide(builder, first)])]
+    while len(places) < lanes:
+        places.append(builder.gep(places[-1], [step]))
+    return places
 
 
-def _places(builder: Any, pointer: Any, first: Any, offsets: list[Any]) -> list[Any]:
-    base = builder.gep(pointer, [_wide(builder, first)])
-    return [builder.gep(base, [builder.zext(offset, _I64)]) for offset in offsets]
+def _if_given(builder: Any, given: Any, load: Callable[[], list[Any]]) -> list[Any]:
+    """Return the numbers that `load` gives, or zeros."""
+    before = builder.block
+    with builder.if_then(given, likely=True):
+        numbers, inside = load(), builder.block
+    parts = []
+    for number in numbers:
+        part = builder.phi(_FLOAT)
+        part.add_incoming(ir.Constant(_FLOAT, 0.0), before)
+        part.add_incoming(number, inside)
+        parts.append(part)
+    return parts
 
 
 def _is_given(builder: Any, r: int, n: Any) -> Any:
     return builder.icmp_unsigned("<", _I32(r), n)
+
+
+def _load_one(builder: Any, place: Any) -> list[Any]:
+    return [builder.load(place)]
 
 
 def _load_four(builder: Any, place: Any) -> list[Any]:
@@ -168,8 +184,10 @@ def gather_rows(typing_context: Any, like: Any, a: Any, first: Any, stride: Any,
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         _, pointer, begin, step, given = arguments
-        offsets = _offsets(builder, step, given, n_lanes(like))
-        parts = [builder.load(p) for p in _places(builder, pointer, begin, offsets)]
+        parts = []
+        for r, place in enumerate(_places(builder, pointer, begin, step, n_lanes(like))):
+            is_given = _is_given(builder, r, given)
+            parts += _if_given(builder, is_given, partial(_load_one, builder, place))
         return joined(builder, like, parts)
 
     return like(like, a, first, types.uint32, types.uint32), codegen
@@ -181,9 +199,7 @@ def scatter_rows(typing_context: Any, a: Any, first: Any, stride: Any, n: Any, v
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         pointer, begin, step, given, numbers = arguments
-        lanes = n_lanes(value)
-        offsets = [builder.mul(_I32(r), step) for r in range(lanes)]
-        places = _places(builder, pointer, begin, offsets)
+        places = _places(builder, pointer, begin, step, n_lanes(value))
         for r, part in enumerate(split(builder, value, numbers)):
             with builder.if_then(_is_given(builder, r, given), likely=True):
                 builder.store(part, places[r])
@@ -198,8 +214,10 @@ def gather_gates(typing_context: Any, like: Any, a: Any, first: Any, stride: Any
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         _, pointer, begin, step, given = arguments
-        offsets = _offsets(builder, step, given, n_lanes(like))
-        fours = [_load_four(builder, p) for p in _places(builder, pointer, begin, offsets)]
+        fours = []
+        for r, place in enumerate(_places(builder, pointer, begin, step, n_lanes(like))):
+            is_given = _is_given(builder, r, given)
+            fours.append(_if_given(builder, is_given, partial(_load_four, builder, place)))
         gates = [joined(builder, like, [four[g] for four in fours]) for g in range(4)]
         return cgutils.pack_array(builder, gates)
 
@@ -216,8 +234,7 @@ def scatter_gates(
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         pointer, begin, step, given, *values = arguments
         lanes = n_lanes(v0)
-        offsets = [builder.mul(_I32(r), step) for r in range(lanes)]
-        places = _places(builder, pointer, begin, offsets)
+        places = _places(builder, pointer, begin, step, lanes)
         parts = [split(builder, v0, value) for value in values]
         for r in range(lanes):
             four = joined_four(builder, [part[r] for part in parts])
@@ -247,10 +264,14 @@ def state_rows(
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         _, pointer, column, step, table, first, given = arguments
-        parts = []
-        for offset in _offsets(builder, _I32(1), given, n_lanes(like)):
-            which = _looked_up(builder, table, builder.add(first, offset))
-            parts.append(builder.load(_state_place(builder, pointer, which, step, column)))
+
+        def load(r: int) -> list[Any]:
+            which = _looked_up(builder, table, builder.add(first, _I32(r)))
+            return [builder.load(_state_place(builder, pointer, which, step, column))]
+
+        parts: list[Any] = []
+        for r in range(n_lanes(like)):
+            parts += _if_given(builder, _is_given(builder, r, given), partial(load, r))
         return joined(builder, like, parts)
 
     word = types.uint32
@@ -300,12 +321,17 @@ def where_live(typing_context: Any, t: Any, ends: Any, row: Any, n: Any, new: An
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         step, table, first, given, after, before = arguments
         parts = []
-        offsets = _offsets(builder, _I32(1), given, n_lanes(new))
         pairs = zip(split(builder, new, after), split(builder, new, before), strict=True)
-        for offset, (a, b) in zip(offsets, pairs, strict=True):
-            place = builder.gep(table, [builder.zext(builder.add(first, offset), _I64)])
-            live = builder.icmp_signed("<", step, builder.load(place))
-            parts.append(builder.select(live, a, b))
+        for r, (a, b) in enumerate(pairs):
+            here = builder.block
+            with builder.if_then(_is_given(builder, r, given), likely=True):
+                place = builder.gep(table, [builder.zext(builder.add(first, _I32(r)), _I64)])
+                live = builder.icmp_signed("<", step, builder.load(place))
+                chosen, inside = builder.select(live, a, b), builder.block
+            part = builder.phi(_FLOAT)
+            part.add_incoming(b, here)
+            part.add_incoming(chosen, inside)
+            parts.append(part)
         return joined(builder, new, parts)
 
     return new(types.int32, ends, types.uint32, types.uint32, new, new), codegen
@@ -325,20 +351,19 @@ def live_rows(
         _, table, begin, first, apart, given, modulus = arguments
         bits = _I32(0)
         has_ends = builder.icmp_unsigned("!=", builder.ptrtoint(table, _I64), _I64(0))
-        for r, offset in enumerate(_offsets(builder, apart, given, n_lanes(like))):
+        for r in range(n_lanes(like)):
+            is_given = _is_given(builder, r, given)
             before = builder.block
-            with builder.if_then(has_ends):
-                flat = builder.add(first, offset)
+            with builder.if_then(builder.and_(has_ends, is_given)):
+                flat = builder.add(first, builder.mul(_I32(r), apart))
                 t = builder.udiv(flat, modulus)
                 which = builder.sub(flat, builder.mul(t, modulus))
                 end = builder.load(builder.gep(table, [builder.zext(which, _I64)]))
-                live = builder.icmp_signed("<", builder.add(t, begin), end)
-                inside = builder.block
+                live, inside = builder.icmp_signed("<", builder.add(t, begin), end), builder.block
             bit = builder.phi(ir.IntType(1))
-            bit.add_incoming(ir.IntType(1)(1), before)
+            bit.add_incoming(is_given, before)
             bit.add_incoming(live, inside)
-            bit = builder.zext(builder.and_(bit, _is_given(builder, r, given)), _I32)
-            bits = builder.or_(bits, builder.shl(bit, _I32(r)))
+            bits = builder.or_(bits, builder.shl(builder.zext(bit, _I32), _I32(r)))
         return bits
 
     word = types.uint32
@@ -351,18 +376,10 @@ def gather_some(typing_context: Any, like: Any, a: Any, first: Any, stride: Any,
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         _, pointer, begin, step, wanted = arguments
-        lanes = n_lanes(like)
-        offsets = [builder.mul(_I32(r), step) for r in range(lanes)]
-        places, parts = _places(builder, pointer, begin, offsets), []
-        for r, place in enumerate(places):
-            before = builder.block
+        parts = []
+        for r, place in enumerate(_places(builder, pointer, begin, step, n_lanes(like))):
             has_bit = builder.icmp_unsigned("!=", builder.and_(wanted, _I32(1 << r)), _I32(0))
-            with builder.if_then(has_bit):
-                value, inside = builder.load(place), builder.block
-            part = builder.phi(_FLOAT)
-            part.add_incoming(ir.Constant(_FLOAT, 0.0), before)
-            part.add_incoming(value, inside)
-            parts.append(part)
+            parts += _if_given(builder, has_bit, partial(_load_one, builder, place))
         return joined(builder, like, parts)
 
     return like(like, a, first, types.uint32, types.uint32), codegen
@@ -377,10 +394,14 @@ def factors(
 
     def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         _, pointer, j, n_columns, first, apart, given, modulus = arguments
-        parts = []
-        for offset in _offsets(builder, apart, given, n_lanes(like)):
-            which = builder.urem(builder.add(first, offset), modulus)
-            parts.append(builder.load(_state_place(builder, pointer, which, n_columns, j)))
+
+        def load(r: int) -> list[Any]:
+            which = builder.urem(builder.add(first, builder.mul(_I32(r), apart)), modulus)
+            return [builder.load(_state_place(builder, pointer, which, n_columns, j))]
+
+        parts: list[Any] = []
+        for r in range(n_lanes(like)):
+            parts += _if_given(builder, _is_given(builder, r, given), partial(load, r))
         return joined(builder, like, parts)
 
     word = types.uint32
@@ -430,55 +451,69 @@ def store_turned(
 class _Sums:
     """Writes the loop of `add_products`.
 
-    Attributes
-    ----------
-    n_rows : int
-    unroll : int
-        k that are loaded together, while the products of those before are added.
+    While the products of some k are added, the numbers of the next ones are on their way to other
+    registers; these two sets change places within the loop's body, so nothing is moved.
+
+    Addresses in shared memory are kept as 32-bit numbers, as the machine has them.
     """
 
-    #: By the number of rows: as many as hide the latency of a load behind the sums, and fit.
-    UNROLL = {1: 8, 2: 4, 4: 4, 8: 2}  # noqa: RUF012
+    #: k of a set, of weights and of the rows' numbers, by the number of rows: as many as hide a
+    #: load's latency, and fit. The second is for weights that are not in shared memory.
+    NEAR = {1: (4, 4), 2: (4, 4), 4: (2, 2), 8: (1, 1)}  # noqa: RUF012
+    FAR = NEAR | {8: (2, 1)}
 
-    def __init__(self, builder: Any, n_rows: int, strides: tuple[Any, Any]) -> None:
+    def __init__(self, builder: Any, n_rows: int, strides: tuple[Any, Any], *, far: bool) -> None:
         self.builder, self.n_rows = builder, n_rows
-        self.unroll = self.UNROLL[n_rows]
-        self.w_stride, self.a_stride = (builder.zext(s, _I64) for s in strides)
-        name = "llvm.fma.f32"
+        self.w_depth, self.a_depth = (self.FAR if far else self.NEAR)[n_rows]
+        self.w_step, self.a_step = (builder.shl(stride, _I32(2)) for stride in strides)  # bytes
         declare: Any = cgutils.get_or_insert_function
-        self.fma = declare(builder.module, ir.FunctionType(_FLOAT, [_FLOAT] * 3), name)
+        kind = ir.FunctionType(_FLOAT, [_FLOAT] * 3)
+        self.fma = declare(builder.module, kind, "llvm.fma.f32")
 
-    def load(self, w: Any, a: Any, n: int) -> tuple[list[Any], Any, Any]:
-        """Return the numbers of n k, and the pointers behind them."""
-        builder, numbers, w_at = self.builder, [], w
+    def _vector(self, address: Any, offset: int, width: int) -> list[Any]:
+        """Load numbers next to one another, aligned to as many."""
+        builder = self.builder
+        kind = ir.VectorType(_FLOAT, width) if width > 1 else _FLOAT
+        space = _SHARED if address.type == _I32 else _GLOBAL
+        place = builder.add(address, address.type(offset))
+        value = builder.load(builder.inttoptr(place, ir.PointerType(kind, space)))
+        value.align = 4 * width
+        if width == 1:
+            return [value]
+        return [builder.extract_element(value, _I32(j)) for j in range(width)]
+
+    def _ahead(self, address: Any, step: Any, n: int = 1) -> Any:
+        """Return the address n steps further."""
+        by = self.builder.mul(step, _I32(n)) if n > 1 else step
+        return self.builder.add(address, by if address.type == _I32 else _wide(self.builder, by))
+
+    def load_weights(self, w: Any, n: int) -> tuple[list[Any], Any]:
+        """Return the weights of n k, and the address behind them."""
+        weights = []
         for _ in range(n):
-            numbers += _load_four(builder, w_at)
-            w_at = builder.gep(w_at, [self.w_stride])
-        # As many k at once as 16 bytes hold; they lie next to one another if they are more.
-        at_once = min(n, max(1, 4 // self.n_rows))
-        step = builder.mul(self.a_stride, _I64(at_once))
-        for _ in range(n // at_once):
-            numbers += self._load_row_numbers(a, at_once * self.n_rows)
-            a = builder.gep(a, [step])
-        return numbers, w_at, a
+            weights += self._vector(w, 0, 4)
+            w = self._ahead(w, self.w_step)
+        return weights, w
 
-    def _load_row_numbers(self, place: Any, n: int) -> list[Any]:
-        builder, width = self.builder, min(4, n)
-        kind = ir.VectorType(_FLOAT, width)
+    def load_rows(self, a: Any, n: int) -> tuple[list[Any], Any]:
+        """Return the rows' numbers of n k, and the address behind them.
+
+        As many k at once as 16 bytes hold; they lie next to one another if they are more.
+        """
         numbers = []
-        for begin in range(0, n, width):
-            here = builder.gep(place, [_I64(begin)])
-            value = builder.load(builder.bitcast(here, kind.as_pointer()))
-            value.align = 4 * width
-            numbers += [builder.extract_element(value, _I32(j)) for j in range(width)]
-        return numbers
+        at_once = min(n, max(1, 4 // self.n_rows))
+        for _ in range(n // at_once):
+            size = at_once * self.n_rows
+            for begin in range(0, size, 4):
+                numbers += self._vector(a, 4 * begin, min(4, size))
+            a = self._ahead(a, self.a_step, at_once)
+        return numbers, a
 
-    def add(self, totals: list[Any], numbers: list[Any], n: int) -> list[Any]:
-        """Return the totals, gate by gate, with the products of n k added."""
-        weights, values = numbers[: 4 * n], numbers[4 * n :]
-        for k in range(n):
+    def add(self, totals: list[Any], weights: list[Any], numbers: list[Any]) -> list[Any]:
+        """Return the totals, gate by gate, with the products of some k added."""
+        for k in range(len(weights) // 4):
             four = weights[4 * k : 4 * k + 4]
-            row = values[k * self.n_rows : (k + 1) * self.n_rows]
+            row = numbers[k * self.n_rows : (k + 1) * self.n_rows]
             products = [(w, x) for w in four for x in row]
             totals = [
                 self.builder.call(self.fma, [w, x, total])
@@ -486,46 +521,77 @@ class _Sums:
             ]
         return totals
 
+    def add_set(
+        self, totals: list[Any], weights: list[Any], numbers: list[Any], a: Any, *, ahead: bool
+    ) -> tuple[list[Any], list[Any], Any]:
+        """Add a set of weights; the first of its rows' numbers are there, the rest is loaded.
+
+        Returns the totals, the next set's first numbers if they shall be loaded too, and the
+        address behind them.
+        """
+        size = 4 * self.a_depth
+        parts = [weights[at : at + size] for at in range(0, len(weights), size)]
+        for n, part in enumerate(parts, 1):
+            held = numbers
+            if ahead or n < len(parts):
+                numbers, a = self.load_rows(a, self.a_depth)
+            totals = self.add(totals, part, held)
+        return totals, numbers, a
+
     def run(self, totals: list[Any], w: Any, a: Any, n: Any) -> list[Any]:
-        """Return the totals with n k added: blocks with loads ahead, then what is left."""
-        builder, unroll = self.builder, self.unroll
-        n_blocks = builder.udiv(n, _I32(unroll))
+        """Return the totals with n k added: sets of some, then what is left."""
+        builder, depth, n_totals = self.builder, self.w_depth, len(totals)
+        n_sets = builder.udiv(n, _I32(depth))
         before = builder.block
-        first, body, last, rest = (
-            builder.append_basic_block(name) for name in ("first", "blocks", "last", "rest")
-        )
-        builder.cbranch(builder.icmp_unsigned(">", n_blocks, _I32(0)), first, rest)
+        names = ("first", "pairs", "behind", "odd", "last", "rest")
+        first, body, behind, odd, last, rest = map(builder.append_basic_block, names)
+        builder.cbranch(builder.icmp_unsigned(">", n_sets, _I32(0)), first, rest)
+
+        def parts(values: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+            """Return the totals, the weights and the rows' numbers of a list of them all."""
+            at = n_totals + 4 * depth
+            return values[:n_totals], values[n_totals:at], values[at:]
 
         builder.position_at_end(first)
-        numbers, w_next, a_next = self.load(w, a, unroll)
-        builder.cbranch(builder.icmp_unsigned(">", n_blocks, _I32(1)), body, last)
+        weights, w_next = self.load_weights(w, depth)
+        numbers, a_next = self.load_rows(a, self.a_depth)
+        came = [builder.sub(n_sets, _I32(1)), w_next, a_next, *totals, *weights, *numbers]
+        builder.cbranch(builder.icmp_unsigned(">", n_sets, _I32(2)), body, behind)
 
         builder.position_at_end(body)
-        loop = [self._phi(value, first) for value in (w_next, a_next, _I32(1), *totals, *numbers)]
-        (w_at, a_at, done), sums, held = loop[:3], loop[3:][: len(totals)], loop[3 + len(totals) :]
-        ahead, w_after, a_after = self.load(w_at, a_at, unroll)
-        added, count = self.add(sums, held, unroll), builder.add(done, _I32(1))
-        for phi, value in zip(loop, (w_after, a_after, count, *added, *ahead), strict=True):
+        loop = [self._phi(value, first) for value in came]
+        left, w_at, a_at, *held = loop
+        sums, weights, numbers = parts(held)
+        other, w_at = self.load_weights(w_at, depth)
+        sums, numbers, a_at = self.add_set(sums, weights, numbers, a_at, ahead=True)
+        again, w_at = self.load_weights(w_at, depth)
+        sums, numbers, a_at = self.add_set(sums, other, numbers, a_at, ahead=True)
+        went = [builder.sub(left, _I32(2)), w_at, a_at, *sums, *again, *numbers]
+        for phi, value in zip(loop, went, strict=True):
             phi.add_incoming(value, body)
-        again = builder.cbranch(builder.icmp_unsigned("<", count, n_blocks), body, last)
-        again.set_metadata("llvm.loop", _not_unrolled(builder.module))
+        branch = builder.cbranch(builder.icmp_unsigned(">", went[0], _I32(1)), body, behind)
+        branch.set_metadata("llvm.loop", _not_unrolled(builder.module))
+
+        builder.position_at_end(behind)
+        left, *came = (self._phi(x, first, y, body) for x, y in zip(came, went, strict=True))
+        builder.cbranch(builder.icmp_unsigned(">", left, _I32(0)), odd, last)
+        builder.position_at_end(odd)
+        other, w_at = self.load_weights(came[0], depth)
+        sums, numbers, a_at = self.add_set(*parts(came[2:]), came[1], ahead=True)
+        builder.branch(last)
 
         builder.position_at_end(last)
-        came, went = (w_next, a_next, *totals, *numbers), (w_after, a_after, *added, *ahead)
-        w_last, a_last, *merged = (
-            self._phi(x, first, y, body) for x, y in zip(came, went, strict=True)
-        )
-        finished = self.add(merged[: len(totals)], merged[len(totals) :], unroll)
+        went = [w_at, a_at, *sums, *other, *numbers]
+        w_at, a_at, *held = (self._phi(x, behind, y, odd) for x, y in zip(came, went, strict=True))
+        sums, _, a_at = self.add_set(*parts(held), a_at, ahead=False)
         builder.branch(rest)
 
         builder.position_at_end(rest)
-        came, went = (w, a, *totals), (w_last, a_last, *finished)
-        w_rest, a_rest, *sums = (
-            self._phi(x, before, y, last) for x, y in zip(came, went, strict=True)
-        )
-        size = unroll // 2
+        came, went = [w, a, *totals], [w_at, a_at, *sums]
+        w, a, *sums = (self._phi(x, before, y, last) for x, y in zip(came, went, strict=True))
+        size = depth // 2
         while size:
-            w_rest, a_rest, sums = self._run_some(sums, w_rest, a_rest, n, size)
+            w, a, sums = self._run_some(sums, w, a, n, size)
             size //= 2
         return sums
 
@@ -537,8 +603,9 @@ class _Sums:
         before = builder.block
         has_bit = builder.icmp_unsigned("!=", builder.and_(n, _I32(size)), _I32(0))
         with builder.if_then(has_bit):
-            numbers, w_after, a_after = self.load(w, a, size)
-            added, inside = self.add(totals, numbers, size), builder.block
+            weights, w_after = self.load_weights(w, size)
+            numbers, a_after = self.load_rows(a, size)
+            added, inside = self.add(totals, weights, numbers), builder.block
         came, went = (w, a, *totals), (w_after, a_after, *added)
         w, a, *sums = (self._phi(x, before, y, inside) for x, y in zip(came, went, strict=True))
         return w, a, sums
@@ -558,29 +625,39 @@ def _not_unrolled(module: Any) -> Any:
     return note
 
 
-@intrinsic
-def add_products(
-    typing_context: Any, v0: Any, v1: Any, v2: Any, v3: Any, w: Any, w_stride: Any,
-    a: Any, a_stride: Any, n: Any,
-) -> Any:  # fmt: skip
-    """Return four values of rows with products added, k ascending, each fused with its sum.
+def _address(builder: Any, pointer: Any, space: int) -> Any:
+    """Return a pointer's address in shared memory, or among all memory, as a number."""
+    there = builder.addrspacecast(pointer, ir.PointerType(_FLOAT, space))
+    return builder.ptrtoint(there, _I32 if space == _SHARED else _I64)
 
-    That is::
 
-        v[j][row] += sum over k < n of w[k * w_stride + j] * a[k * a_stride + row]
+def _make(space: int) -> Callable[..., Any]:
+    def sums(
+        typing_context: Any, v0: Any, v1: Any, v2: Any, v3: Any, w: Any, w_stride: Any,
+        a: Any, a_stride: Any, n: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+            *values, w_at, w_step, a_at, a_step, count = arguments
+            lanes = n_lanes(v0)
+            totals = [part for value in values for part in split(builder, v0, value)]
+            emit = _Sums(builder, lanes, (w_step, a_step), far=space == _GLOBAL)
+            w_from, a_from = _address(builder, w_at, space), _address(builder, a_at, _SHARED)
+            sums = emit.run(totals, w_from, a_from, count)
+            parts = [sums[j * lanes : (j + 1) * lanes] for j in range(4)]
+            return cgutils.pack_array(builder, [joined(builder, v0, part) for part in parts])
 
-    Both are read 16 bytes at a time and aligned so. With fewer than 4 rows, `a_stride` is their
-    number, and `a` is read up to 16 bytes at once.
-    """
+        word = types.uint32
+        return types.UniTuple(v0, 4)(v0, v0, v0, v0, w, word, a, word, word), codegen
 
-    def codegen(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        *values, w_at, w_step, a_at, a_step, count = arguments
-        lanes = n_lanes(v0)
-        totals = [part for value in values for part in split(builder, v0, value)]
-        emit = _Sums(builder, lanes, (w_step, a_step))
-        sums = emit.run(totals, w_at, a_at, count)
-        parts = [sums[j * lanes : (j + 1) * lanes] for j in range(4)]
-        return cgutils.pack_array(builder, [joined(builder, v0, part) for part in parts])
+    return intrinsic(sums)
 
-    word = types.uint32
-    return types.UniTuple(v0, 4)(v0, v0, v0, v0, w, word, a, word, word), codegen
+
+#: Arguments: v0, v1, v2, v3, w, w_stride, a, a_stride, n. Return four values of rows with products
+#: added, k ascending, each fused with its sum::
+#:
+#:     v[j][row] += sum over k < n of w[k * w_stride + j] * a[k * a_stride + row]
+#:
+#: Both are read 16 bytes at a time and aligned so. With fewer than 4 rows, `a_stride` is their
+#: number, and `a` is read up to 16 bytes at once. `a` is in shared memory, and so is `w` of
+#: `add_products`; that of `add_far_products` is in the device's.
+add_products, add_far_products = _make(_SHARED), _make(_GLOBAL)

@@ -115,3 +115,19 @@ def barrier(typing_context: Any, which: Any, n_threads: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.uint32, types.uint32), codegen
+
+
+@intrinsic
+def fresh(typing_context: Any, number: Any) -> Any:
+    """Return an unsigned 32-bit number of which the compiler knows nothing.
+
+    What is computed from it is computed where it stands: not before the loop, to be kept in a
+    register all the while.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_I32, [_I32])
+        copy = ir.InlineAsm(kind, "mov.b32 $0, $1;", "=r,r", side_effect=True)
+        return builder.call(copy, arguments)
+
+    return types.uint32(types.uint32), codegen
