@@ -22,6 +22,7 @@ from typing import Any, cast
 from numba import cuda, float32, int32, int64, uint32
 
 from streamrnn.kernels.cuda.code.tensor_words import (
+    choose,
     close_copies,
     high_bf16,
     load_matrices,
@@ -148,9 +149,9 @@ def make_forward(units: int, inputs: int, wide: int) -> Callable[..., Any]:
     wait = wait_for_copies(RING - 3)
 
     @_device
-    def copy_inputs(x: Any, at: Any, to: Any, column: Any, limit: Any) -> None:
+    def copy_inputs(x: Any, at: Any, to: Any, column: Any, n_in: Any) -> None:
         for k in range(n_copies):
-            if column + k * stride < limit:
+            if column + k * stride < n_in:
                 copy(uint32(to + 4 * k * stride), x, at + k * stride)
 
     @_device
@@ -168,10 +169,18 @@ def make_forward(units: int, inputs: int, wide: int) -> Callable[..., Any]:
             multiply_tile(weights, 2 * k + 1, b2, b3, sums)
 
     @_device
-    def find_state(index: Any, row: Any, stride: Any, is_mine: Any) -> Any:
-        if is_there(index) and is_mine:
-            return int64(index[row]) * stride
-        return row * stride
+    def end_of(row: Any, n_rows: Any, ends: Any, n_steps: Any, t_from: Any) -> Any:
+        """Return how many of these steps a row has."""
+        if row >= n_rows:
+            return int32(0)
+        if is_there(ends):
+            return int32(min(n_steps, ends[row] - t_from))
+        return int32(n_steps)
+
+    @_device
+    def state_of(row: Any, index: Any, stride: Any) -> Any:
+        """Return where the state of a row begins."""
+        return (int64(index[row]) if is_there(index) else row) * stride
 
     def tensor_forward(
         x: Any, weights: Any, biases: Any, h: Any, c: Any, hs: Any, ends: Any, index: Any,
@@ -182,10 +191,6 @@ def make_forward(units: int, inputs: int, wide: int) -> Callable[..., Any]:
         first = 8 * int64(cuda.blockIdx.x)
         unit = unit_of_lane(thread)
         row0, row1 = first + 2 * q, first + 2 * q + 1
-        is_mine0 = row0 < n_rows and unit < n_units
-        is_mine1 = row1 < n_rows and unit < n_units
-        state0 = find_state(index, row0, state_stride, is_mine0) + unit
-        state1 = find_state(index, row1, state_stride, is_mine1) + unit
         hs_at0, hs_at1 = row0 * n_units + unit, row1 * n_units + unit
 
         held = cuda.local.array(n_weights, uint32)
@@ -195,22 +200,24 @@ def make_forward(units: int, inputs: int, wide: int) -> Callable[..., Any]:
 
         memory = shared_place(shared_floats())
         ring = memory + 2 * h_bytes
-        # Inputs that are not there, behind I or behind the last row, are 0.
+        # Inputs behind I are 0, and so are at first those of rows that are not there or have ended.
         for at in range(4 * thread, RING * x_bytes, 4 * n_threads):
             store_shared(uint32(ring + at), uint32(0))
 
         c00, c10, c01, c11 = float32(0), float32(0), float32(0), float32(0)
-        word0, word1, end0, end1 = uint32(0), uint32(0), n_steps, n_steps
-        if is_mine0:
+        word0, word1, end0, end1 = uint32(0), uint32(0), int32(0), int32(0)
+        state0, state1 = int64(0), int64(0)
+        if unit < n_units:
+            end0 = end_of(row0, n_rows, ends, n_steps, t_from)
+            end1 = end_of(row1, n_rows, ends, n_steps, t_from)
+        if end0 > 0:
+            state0 = state_of(row0, index, state_stride) + unit
             c00, c10 = c[state0], c[state0 + 1]
             word0 = pack_bf16(h[state0], h[state0 + 1])
-            if is_there(ends):
-                end0 = ends[row0] - t_from
-        if is_mine1:
+        if end1 > 0:
+            state1 = state_of(row1, index, state_stride) + unit
             c01, c11 = c[state1], c[state1 + 1]
             word1 = pack_bf16(h[state1], h[state1 + 1])
-            if is_there(ends):
-                end1 = ends[row1] - t_from
         h_to = memory + 2 * q * h_row + 4 * (8 * warp + g)
         store_shared(uint32(h_to), word0)
         store_shared(uint32(h_to + h_row), word1)
@@ -221,14 +228,14 @@ def make_forward(units: int, inputs: int, wide: int) -> Callable[..., Any]:
         x_row_mine = thread // per_row
         x_column = uint32(thread % per_row * wide)
         x_to = uint32(ring + x_row_mine * x_row + 4 * x_column)
-        x_limit = uint32(n_in) if first + x_row_mine < n_rows else uint32(0)
+        x_end = end_of(first + x_row_mine, n_rows, ends, n_steps, t_from)
         x_at = (first + x_row_mine) * n_in + x_column
         x_step, hs_step = int64(n_rows) * n_in, int64(n_rows) * n_units
         cuda.syncthreads()
 
         for t in range(RING - 1):
-            if t < n_steps:
-                copy_inputs(x, x_at, x_to + t * x_bytes, x_column, x_limit)
+            if t < x_end:
+                copy_inputs(x, x_at, x_to + t * x_bytes, x_column, n_in)
             x_at += x_step
             close_copies()
         wait()
@@ -238,42 +245,43 @@ def make_forward(units: int, inputs: int, wide: int) -> Callable[..., Any]:
         sum_inputs(x_from, bias, held, ahead)
         buffer = uint32(0)
         for t in range(n_steps):
-            if t + (RING - 1) < n_steps:
-                slot = int32((t + (RING - 1)) & (RING - 1)) * x_bytes
-                copy_inputs(x, x_at, x_to + slot, x_column, x_limit)
-            x_at += x_step
-            close_copies()
             for k in range(16):
                 sums[k] = ahead[k]
             add_hidden(h_from + buffer, held, sums)
+            if int32(t + (RING - 1)) < x_end:
+                slot = int32((t + (RING - 1)) & (RING - 1)) * x_bytes
+                copy_inputs(x, x_at, x_to + slot, x_column, n_in)
+            x_at += x_step
+            close_copies()
             slot = int32((t + 1) & (RING - 1)) * x_bytes
             sum_inputs(x_from + slot, bias, held, ahead)
             new00, h00 = update_cell(sums, 0, c00)
             new01, h01 = update_cell(sums, 1, c01)
             new10, h10 = update_cell(sums, 2, c10)
             new11, h11 = update_cell(sums, 3, c11)
-            if t < end0:
-                c00, c10, word0 = new00, new10, pack_bf16(h00, h10)
-            if t < end1:
-                c01, c11, word1 = new01, new11, pack_bf16(h01, h11)
+            is_on0, is_on1 = int32(t) < end0, int32(t) < end1
+            c00, c10 = choose(is_on0, new00, c00), choose(is_on0, new10, c10)
+            c01, c11 = choose(is_on1, new01, c01), choose(is_on1, new11, c11)
+            word0 = choose(is_on0, pack_bf16(h00, h10), word0)
+            word1 = choose(is_on1, pack_bf16(h01, h11), word1)
+            if is_on0:
+                store2(hs, hs_at0, low_bf16(word0), high_bf16(word0))
+            if is_on1:
+                store2(hs, hs_at1, low_bf16(word1), high_bf16(word1))
             # The other buffer: this one is still being read.
             buffer = uint32(h_bytes - buffer)
             store_shared(uint32(h_to + buffer), word0)
             store_shared(uint32(h_to + buffer + h_row), word1)
-            if is_mine0:
-                store2(hs, hs_at0, low_bf16(word0), high_bf16(word0))
-            if is_mine1:
-                store2(hs, hs_at1, low_bf16(word1), high_bf16(word1))
             hs_at0 += hs_step
             hs_at1 += hs_step
             wait()
             cuda.syncthreads()
 
         # A row of no steps keeps its state as it was, rounded or not.
-        if is_mine0 and min(end0, n_steps) > 0:
+        if end0 > 0:
             store2(h, state0, low_bf16(word0), high_bf16(word0))
             store2(c, state0, c00, c10)
-        if is_mine1 and min(end1, n_steps) > 0:
+        if end1 > 0:
             store2(h, state1, low_bf16(word1), high_bf16(word1))
             store2(c, state1, c01, c11)
 

@@ -21,6 +21,7 @@ from streamrnn.kernels.cuda.code.tensor import (
     update_cell,
 )
 from streamrnn.kernels.cuda.code.tensor_words import (
+    choose,
     close_copies,
     high_bf16,
     load_shared2,
@@ -76,10 +77,10 @@ def make_tick(units: int, inputs: int, stacked: int, chosen: int) -> Callable[..
     @_device
     def row_of(i: Any, n: Any, places: Any, n_streams: Any) -> Any:
         """Return which row of x is that of stream n of the i-th octet; -1 for none."""
-        at = 8 * int64(i) + n
+        at = int32(8 * i + n)
         if chosen:
             return places[at]
-        return int32(at) if at < n_streams else int32(-1)
+        return at if at < int32(n_streams) else int32(-1)
 
     @_device
     def copy_octet(
@@ -140,7 +141,7 @@ def make_tick(units: int, inputs: int, stacked: int, chosen: int) -> Callable[..
                 octet = octet_of(ahead, octets)
                 copy_octet(x, h, c, octet, row, n_in, thread, memory + k * octet_bytes)
             close_copies()
-            ahead += step
+            ahead = int32(ahead + step)
         slot, slot_ahead = uint32(0), uint32((POOL - 1) * octet_bytes)
         octet_ahead, row_ahead = int64(0), int32(-1)
         if ahead < n_octets:
@@ -152,7 +153,7 @@ def make_tick(units: int, inputs: int, stacked: int, chosen: int) -> Callable[..
             if ahead < n_octets:
                 copy_octet(x, h, c, octet_ahead, row_ahead, n_in, thread, memory + slot_ahead)
             close_copies()
-            ahead += step
+            ahead = int32(ahead + step)
             if ahead < n_octets:
                 octet_ahead = octet_of(ahead, octets)
                 row_ahead = row_of(ahead, mine, places, n_streams)
@@ -166,13 +167,14 @@ def make_tick(units: int, inputs: int, stacked: int, chosen: int) -> Callable[..
             new01, h01 = update_cell(sums, 1, c01)
             new10, h10 = update_cell(sums, 2, c10)
             new11, h11 = update_cell(sums, 3, c11)
+            c00, c10 = choose(is_on0, new00, c00), choose(is_on0, new10, c10)
+            c01, c11 = choose(is_on1, new01, c01), choose(is_on1, new11, c11)
+            word0, word1 = pack_bf16(h00, h10), pack_bf16(h01, h11)
             at = octet * (4 * units) + (64 * warp + 16 * q + 2 * (g & 3) + (g >> 2))
             if is_on0:
-                c00, c10 = new00, new10
-                h[at] = pack_bf16(h00, h10)
+                h[at] = word0
             if is_on1:
-                c01, c11 = new01, new11
-                h[at + 8] = pack_bf16(h01, h11)
+                h[at + 8] = word1
             store4(c, 4 * (octet * n_threads + thread), c00, c01, c10, c11)
             slot_ahead = slot
             slot = uint32(slot + octet_bytes) if slot < (POOL - 1) * octet_bytes else uint32(0)

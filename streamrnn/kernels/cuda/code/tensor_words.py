@@ -130,6 +130,16 @@ def multiply_add(
 
 
 @intrinsic
+def choose(typing_context: Any, is_first: Any, a: Any, b: Any) -> Any:
+    """Return `a` or `b`, of which both are worked out: `if` would branch around one of them."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(*arguments)
+
+    return a(types.boolean, a, a), codegen
+
+
+@intrinsic
 def shared_place(typing_context: Any, a: Any) -> Any:
     """Return where a pointer into shared memory points to, in bytes, as copies want to know it."""
     if not isinstance(a, types.CPointer):
