@@ -122,11 +122,12 @@ def test_other_features_and_smoothing(differences, smooth_ms):
     config = FeatureConfig(squash="none", magnitude=False, differences=differences)
     chain = FeatureChain.fit([x], CHANNELS, config)
     params = init_params(NetworkSpec(chain.n_outputs, (12,), 3), seed=5)
-    decision = DecisionConfig(enter=0.5, exit=0.4, min_ms=0.0, smooth_ms=smooth_ms)
+    params.w_out[:] *= 20  # untrained, but not undecided
+    decision = DecisionConfig(0.7, 0.6, min_ms=0.0, refractory_ms=95.0, smooth_ms=smooth_ms)
     model = Bundle(params, chain, LABELS, RATE_HZ, CHANNELS, decision)
     some = boards(model, 17)
     some.play(np.random.default_rng(17), LENGTH)
-    some.check(model)
+    assert some.check(model) > 0
 
 
 def test_all_at_once_without_ids():
@@ -203,7 +204,8 @@ def test_streams_go_on_anywhere_with_the_same_bits(seed, cut):
 def test_the_caller_keeps_the_gap_rule():
     """Short gaps are filled, longer ones reset: then the records are the pipeline's."""
     model = bundle("start")  # fills up to 50 ms, 5 frames
-    whole = make_frames(200, 8)
+    whole = make_frames(200, 10)
+    whole.t_us[70:] -= 105_000  # behind the second gap time seems to have gone on by 5 ms
     kept = np.flatnonzero(~np.isin(np.arange(200), [20, 21, *range(60, 70), 130, *range(150, 157)]))
     frames = Frames(whole.x[kept], whole.seq[kept], whole.t_us[kept])
     expected, records = piped(frames, model)
@@ -233,32 +235,42 @@ def test_the_caller_keeps_the_gap_rule():
     assert lines(e for _, e in events) == [line for line in records if gap not in line]
 
 
+DAMAGED = (11, 24, 31, 45, 52)
+
+
 @pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf, 1e18, -1e30])
 def test_a_damaged_frame_changes_nothing_but_the_count(damage):
-    model = bundle()
+    model = bundle("start")
     fleet = Fleet(model, 3)
     ids = fleet.join(3)
-    frames = np.stack([make_frames(30, k).x for k in range(3)])
-    for t in range(30):
+    frames = np.stack([make_frames(LENGTH, k).x for k in range(3)])
+    seq = np.zeros(3, np.int64)
+    events = []
+    for t in range(LENGTH):
         x = frames[:, t].copy()
-        if t == 10:
-            before = fleet.snapshot()
+        before = fleet.snapshot()
+        if t in DAMAGED:
             x[1, 2] = damage
-            p, _ = fleet.decide(x)
+        p, more = fleet.decide(x, seq=seq, t_us=seq * 10_000)
+        events += more
+        seq += 1
+        if t in DAMAGED:
             assert np.isnan(p[1]).all()
             assert np.isfinite(p[[0, 2]]).all()
-            assert fleet.n_invalid == 1
-            after = fleet.snapshot(ids[1:2])
-            assert np.array_equal(after.state.arena, fleet_row(before, 1).state.arena)
-            assert after.counts.tolist() == [[10, 10, 11]]
-        else:
-            p, _ = fleet.decide(x)
-    expected, _ = piped(drop(make_frames(30, 1), 10), model)
-    assert np.array_equal(p[1], expected[-1])
-    expected, _ = piped(make_frames(30, 2), model)
-    assert np.array_equal(p[2], expected[-1])
-    assert np.isnan(fleet.tick(np.full((3, 3), np.nan, np.float32))).all()
-    assert fleet.n_invalid == 4
+            after, was = fleet.snapshot(ids[1:2]), fleet_row(before, 1)
+            assert np.array_equal(after.state.arena, was.state.arena)
+            assert (after.counts - was.counts).tolist() == [[0, 0, 1]]
+            assert after.decisions == was.decisions
+            seq[1] -= 1
+    events += fleet.leave(ids)
+    expected = [make_frames(LENGTH, k) for k in range(3)]
+    expected[1] = drop(expected[1], DAMAGED)
+    for k in range(3):
+        probabilities, records = piped(expected[k], model)
+        assert np.array_equal(p[k], probabilities[-1])
+        assert lines(event for n, event in events if n == ids[k]) == records
+    assert np.isnan(fleet.tick(np.full((3, 3), np.nan, np.float32), fleet.join(3))).all()
+    assert fleet.n_invalid == len(DAMAGED) + 3
 
 
 def fleet_row(snapshot: FleetSnapshot, row: int) -> FleetSnapshot:
@@ -273,10 +285,10 @@ def fleet_row(snapshot: FleetSnapshot, row: int) -> FleetSnapshot:
     )  # fmt: skip
 
 
-def drop(frames: Frames, n: int) -> Frames:
-    """Return the frames as if one had never been."""
-    kept = np.arange(len(frames)) != n
-    return Frames(frames.x[kept], frames.seq[:-1], frames.t_us[:-1])
+def drop(frames: Frames, lost: Iterable[int]) -> Frames:
+    """Return the frames as if some had never been."""
+    x = np.delete(frames.x, list(lost), axis=0)
+    return Frames(x, frames.seq[: len(x)], frames.t_us[: len(x)])
 
 
 def test_no_streams_and_no_frames():
