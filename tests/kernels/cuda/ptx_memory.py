@@ -122,6 +122,16 @@ class Space:
         """See whether all is known now, so that reads need not look."""
         self.all_known = bool(self.known[: self.n_bytes].all())
 
+    def is_between(self, at: Array) -> Array:
+        """Return whether bytes lie between arrays: the host may copy what spans several."""
+        if self.fenced is not None:
+            return self.fenced[at]
+        # Arrays begin at multiples of 256: what is missing up to the next one is nobody's.
+        whole = -(-len(self.known) // 256) * 256
+        known = np.pad(self.known, (0, whole - len(self.known))).reshape(-1, 256) != 0
+        last = np.where(known.any(axis=1), 256 - known[:, ::-1].argmax(axis=1), 256)
+        return at % 256 >= last[at // 256]
+
 
 class RaceLog:
     """Who read and wrote what: since the last barrier of some, since that of all, in the launch.

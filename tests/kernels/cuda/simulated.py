@@ -159,7 +159,7 @@ class SimulatedDevice:
         if source.nbytes:
             space, part = self.memory.part(address, source.nbytes)
             space.data[part] = source.reshape(-1).view(np.uint8)
-            space.known[part] = 1
+            space.known[part] = 1 if space.fenced is None else ~space.fenced[part]
             space.settle()
 
     def read(self, address: int, into: Array) -> None:
@@ -168,10 +168,10 @@ class SimulatedDevice:
             raise Fault("the host reads into an array that is not C-contiguous")
         if into.nbytes:
             space, part = self.memory.part(address, into.nbytes)
-            known = space.known[part] != 0
-            if not known.all():
-                bad = part.start + int(np.argmin(known))
-                raise Fault(f"the host reads {bad} of {space.name}: never written")
+            missing = np.flatnonzero(space.known[part] == 0) + part.start
+            missing = missing[~space.is_between(missing)]
+            if len(missing):
+                raise Fault(f"the host reads {missing[0]} of {space.name}: never written")
             into.reshape(-1).view(np.uint8)[:] = space.data[part]
 
     def copy(self, to: int, source: int, n_bytes: int) -> None:
@@ -187,7 +187,8 @@ class SimulatedDevice:
         """Set bytes to 0."""
         if n_bytes:
             space, part = self.memory.part(address, n_bytes)
-            space.data[part], space.known[part] = 0, 1
+            space.data[part] = 0
+            space.known[part] = 1 if space.fenced is None else ~space.fenced[part]
             space.settle()
 
     def launch(
