@@ -188,12 +188,12 @@ def render(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_document(text: str, path: Path = DOCUMENT) -> None:
-    """Replace what stands between the document's markers."""
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+def write_document(text: str, begin_mark: str, end_mark: str, path: Path = DOCUMENT) -> None:
+    """Replace what stands between two marks of the document."""
+    before, begin, rest = path.read_text(encoding="utf-8").partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise ValueError(f"{path.name} lacks {BEGIN} or {END}")
+        raise ValueError(f"{path.name} lacks {begin_mark} or {end_mark}")
     path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(report.table(rows))
         return int(any(row["spill_bytes"] for row in rows))
     if options.docs:
-        write_document(render(rows))
+        write_document(render(rows), BEGIN, END)
     targets = {
         "no kernel spills": not any(row["spill_bytes"] for row in rows),
         "no kernel has a stack": not any(row["stack_bytes"] for row in rows),
