@@ -42,7 +42,7 @@ def test_a_table_has_a_line_a_kernel_and_a_column_an_architecture(tmp_path):
     path.write_text("one\n<!-- x -->\nold\n<!-- y -->\ntwo\n")
     gpu_compile.write_document("new", "<!-- x -->", "<!-- y -->", path)
     assert path.read_text() == "one\n<!-- x -->\nnew\n<!-- y -->\ntwo\n"
-    with pytest.raises(ValueError, match="d.md lacks"):
+    with pytest.raises(ValueError, match=r"d\.md lacks"):
         gpu_compile.write_document("new", "<!-- z -->", "<!-- y -->", path)
 
 
