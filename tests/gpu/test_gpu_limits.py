@@ -123,3 +123,23 @@ def test_weights_in_float64_are_refused(backend):
         pytest.skip("what stands in for the GPU takes float64")
     with pytest.raises(ValueError, match="float32"):
         backend.upload(make_params(laws.ODD, "float64"))
+
+
+def test_rows_far_beyond_32_bits_of_memory_are_those_run_alone(backend, n_bytes):
+    """A tape of more than 2**32 numbers: the last rows have the bits of a small batch."""
+    n_rows, n_steps = (5, 3) if gpu_sizes.SMALL else (2048, 1100)
+    if not gpu_sizes.SMALL and n_bytes < 48 << 30:
+        pytest.skip("the device has too little memory for so long a tape")
+    shape = Shape(1, (N_HIDDEN,), 1, n_steps, n_rows, weight=0.05)
+    handle = backend.upload(make_params(shape, F32))
+    x, d_logits = draw(shape, F32, n_steps, n_rows, 1), draw(shape, F32, n_steps, n_rows, 1, salt=3)
+    found = []
+    for rows in (slice(None), slice(n_rows - 2, None)):
+        part = np.ascontiguousarray(x[:, rows])
+        state = backend.zero_state(handle, part.shape[1])
+        logits, tape = backend.forward(handle, part, state, keep_tape=True)
+        _, d_x, _ = backend.backward(handle, tape, np.ascontiguousarray(d_logits[:, rows]))
+        found.append((logits[:, -2:], d_x[:, -2:], state.h[0][-2:]))
+        del tape
+    for got, expected in zip(*found, strict=True):
+        assert np.array_equal(got, expected)
