@@ -56,7 +56,7 @@ def outer_kernel(columns: int, *, head: bool) -> Kernel:
         "f4* f4* f4* f4* i4* f4* u4 u4 u4 u4 u4 u4",
         (("columns", columns), ("rows", OUTER_ROWS), ("head", int(head))),
         max_threads=_OUTER_THREADS,
-        min_blocks=2 if columns < max(OUTER_COLUMNS) else 1,
+        min_blocks=2 if columns <= 5 else 1,
     )
 
 

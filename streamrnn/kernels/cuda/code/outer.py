@@ -116,6 +116,24 @@ def make_outer(columns: int, rows: int, head: int) -> Callable[..., Any]:
                 sums[c, k] = fma(low[k], factor, sums[c, k])
                 sums[c, 4 + k] = fma(high[k], factor, sums[c, 4 + k])
 
+    @kernel
+    def write_line(to: Any, shape: Any, m: Any, j: Any, sums: Any, k: int) -> None:
+        """Write the sums of column m of the left operand to their places in plain order."""
+        n_left, n_first, n_second = shape
+        # A layer's row of weights: packed column 4 * unit + gate is row gate * H + unit.
+        line = m if head else u32((m & u32(3)) * n_second + (m >> u32(2)))
+        if m < n_left:
+            for c in range(columns):
+                column = u32(j + u32(16 * c))
+                if column < n_first:
+                    place = i64(line) * i64(n_first) + i64(column)
+                    if head:
+                        place = i64(column) * i64(n_left) + i64(line)
+                    to[place] = sums[c, k]
+                elif column < n_first + n_second:
+                    place = i64(n_left) * i64(n_first) + i64(line) * i64(n_second)
+                    to[place + i64(column - n_first)] = sums[c, k]
+
     def outer(
         left: Any, mask: Any, first: Any, second: Any, ends: Any, partials: Any,
         n_all: Any, n_rows: Any, n_left: Any, n_first: Any, n_second: Any, n_partials: Any,
@@ -190,21 +208,17 @@ def make_outer(columns: int, rows: int, head: int) -> Callable[..., Any]:
         n_weights = i64(n_left) * i64(n_right)
         n_biases = n_first if head else n_left
         to = offset(partials, i64(cuda.blockIdx.y) * (n_weights + i64(n_biases)))
-        for k in range(8):
-            m = u32(m0 + at_left + u32(k % 4 + 64 * (k // 4)))
-            # A layer's plain row: packed column 4 * unit + gate is gate * H + unit.
-            line = m if head else u32((m & u32(3)) * n_second + (m >> u32(2)))
-            for c in range(columns):
-                j = u32(j0 + at_right + u32(16 * c))
-                if m < n_left and j < n_right:
-                    if head:
-                        place = i64(j) * i64(n_left) + i64(m)
-                    elif j < n_first:
-                        place = i64(line) * i64(n_first) + i64(j)
-                    else:
-                        place = i64(n_left) * i64(n_first)
-                        place += i64(line) * i64(n_second) + i64(u32(j - n_first))
-                    to[place] = sums[c, k]
+        shape = n_left, n_first, n_second
+        m, j = u32(m0 + at_left), u32(j0 + at_right)
+        # By hand: eight are too many for the compiler to unroll.
+        write_line(to, shape, m, j, sums, 0)
+        write_line(to, shape, u32(m + u32(1)), j, sums, 1)
+        write_line(to, shape, u32(m + u32(2)), j, sums, 2)
+        write_line(to, shape, u32(m + u32(3)), j, sums, 3)
+        write_line(to, shape, u32(m + u32(64)), j, sums, 4)
+        write_line(to, shape, u32(m + u32(65)), j, sums, 5)
+        write_line(to, shape, u32(m + u32(66)), j, sums, 6)
+        write_line(to, shape, u32(m + u32(67)), j, sums, 7)
         if adds_bias:
             at = u32(j0 + thread) if head else u32(m0 + thread)
             line = at if head else u32((at & u32(3)) * n_second + (at >> u32(2)))
