@@ -220,3 +220,16 @@ def test_a_compilation_is_announced(monkeypatch):
     finally:
         native._progress[:] = before
     assert counted == [1, "begin", "end"]
+
+
+def test_nothing_but_the_compiler_imports_a_compiler():
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "from streamrnn.kernels import cuda\n"
+        "for module in pkgutil.iter_modules(cuda.__path__, f'{cuda.__name__}.'):\n"
+        "    if module.name not in ('streamrnn.kernels.cuda.compile', 'streamrnn.kernels.cuda.code'):\n"
+        "        importlib.import_module(module.name)\n"
+        "print(sorted({'numba', 'numba_cuda', 'cuda', 'nvidia'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
