@@ -28,10 +28,16 @@ def _same(a: State, b: State) -> bool:
 
 
 def _started(backend, dtype, shape, precision="exact"):
-    """Return a handle, streams that are not at zero, and what they hold."""
+    """Return a handle, streams that are not at zero, and what they hold.
+
+    Rounded streams may hold a rounded state.
+    """
     handle = backend.upload(make_params(shape, dtype), precision=precision)
     streams, state = backend.streams(handle, shape.n_rows), make_state(shape, dtype)
     streams.restore(state)
+    if precision != "exact":
+        return handle, streams, streams.snapshot()
+    assert _same(streams.snapshot(), state)
     return handle, streams, state
 
 

@@ -1,20 +1,23 @@
 """Layers on tensor cores: bfloat16 weights, inputs and hidden values, float32 sums and cell states.
 
-What this arithmetic gives away, per step (u = 2**-9, half a unit in the last place of bfloat16):
+What this arithmetic gives away, with u = 2**-9, half a unit in the last place of bfloat16:
 
-- Weights, inputs and h are rounded to bfloat16, each by at most u of itself; products of two are
-  exact in float32, and sums are float32 (a device adds the 16 products of a tile in an order, and
-  with a rounding, of its own). So a pre-activation is off by at most
-  ``(2 u + u**2) (sum |w_ih x| + sum |w_hh h|)`` and some 2**-22 of that sum.
-- tanh is the device's own instruction, off by at most a = 2**-10.987 of its value; then a sigmoid,
-  ``tanh(z / 2) / 2 + 1 / 2``, is off by a / 2. Their slopes are at most 1 and 1 / 4.
-- c is float32 and keeps its own error, multiplied by the forget gate from step to step.
+- Weights, inputs and h are rounded to bfloat16, each by at most u of itself; the product of two is
+  exact in float32. So a pre-activation is off by at most ``(2 u + u**2) sum |w_ih x| + u sum |w_hh
+  h| + (1 + u) sum |w_hh d_h|``, where d_h is by how much h is off, its own rounding included; and
+  by 2**-21 of the magnitudes for float32 sums, whose order within 16 products is the device's own.
+- tanh is the device's instruction, off by at most a = 2**-10.987 of its value; a sigmoid,
+  ``tanh(z / 2) / 2 + 1 / 2``, by a / 2. They pass on at most all, and a quarter, of what z is off.
+- c is float32, and what it is off by decays as c does, with the forget gate.
 
-`error_bound` adds this up over a sequence. On random networks the figures are far below it, for
-rounding errors have either sign; tests/kernels/cuda/test_tensor_forward.py holds both.
+tests/kernels/cuda/tensor_oracle.py adds this up step by step. On random layers of 2 to 128 units,
+with weights of about 1 / sqrt(I + H), h is off by at most 0.0033 after a few steps: 0.06 to 0.15 of
+the bound after one step, less later, as rounding goes either way. With 64 units, over 150 steps, it
+is 0.0023 at most and 0.0002 on average, at the end as at the beginning. These are figures of an
+interpreter whose tanh is exact; a device's may add up to a.
 
 A row's bits depend neither on the rows beside it nor on how a sequence is cut, since h is handed on
-as it was rounded. They depend on the device: what sums 16 products may round differently on each.
+as it was rounded. They depend on the device: what adds 16 products may round differently on each.
 """
 
 from __future__ import annotations
