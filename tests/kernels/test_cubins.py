@@ -227,7 +227,7 @@ def test_nothing_but_the_compiler_imports_a_compiler():
         "import importlib, pkgutil, sys\n"
         "from streamrnn.kernels import cuda\n"
         "for module in pkgutil.iter_modules(cuda.__path__, f'{cuda.__name__}.'):\n"
-        "    if module.name not in ('streamrnn.kernels.cuda.compile', 'streamrnn.kernels.cuda.code'):\n"
+        "    if module.name.rpartition('.')[2] not in ('compile', 'code'):\n"
         "        importlib.import_module(module.name)\n"
         "print(sorted({'numba', 'numba_cuda', 'cuda', 'nvidia'} & set(sys.modules)))"
     )
