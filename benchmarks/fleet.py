@@ -138,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 contender.end()
     names = tuple(peer.name for peer in peers)
     targets = [Target(t.limit, t.against, t.shapes, among=names) for t in TARGETS if names]
-    met = contest.judged(outcomes, targets)
+    judged = contest.judged(outcomes, targets)
+    met = {words.replace("streams", "fleet", 1): reached for words, reached in judged.items()}
     met |= dict(whole(outcome) for outcome in outcomes if outcome.task.shape in MANY)
     rows = [
         row | {"job": f"fleet {outcome.task.shape}"}
