@@ -60,6 +60,12 @@ def pytest_ignore_collect(config):
     return True if config.inipath != _OWN_INI else None
 
 
+def pytest_collection_modifyitems(items):
+    """Ask first what matters most, should the time be spent before the end."""
+    order = ("laws", "gradients", "training", "bf16", "fleet", "bits", "limits")
+    items.sort(key=lambda item: order.index(item.path.stem.removeprefix("test_gpu_")))
+
+
 def pytest_sessionstart(session):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and _backends:
