@@ -60,8 +60,10 @@ def pytest_ignore_collect(config):
     return True if config.inipath != _OWN_INI else None
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Ask first what matters most, should the time be spent before the end."""
+    if config.inipath != _OWN_INI:
+        return
     order = ("laws", "gradients", "training", "bf16", "fleet", "bits", "limits")
     items.sort(key=lambda item: order.index(item.path.stem.removeprefix("test_gpu_")))
 
