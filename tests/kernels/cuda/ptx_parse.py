@@ -19,7 +19,10 @@ SIZES = {
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(")
-_PARAM = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.(\w+)\s+(?:\.ptr\b.*?\s)?([\w$]+)\s*(\[)?")
+_PARAM = re.compile(
+    r"\.param\s+(?:\.align\s+\d+\s+)?\.(\w+)\s+"
+    r"(?:\.ptr\s+(?:\.(?:const|global|local|shared)\s+)?(?:\.align\s+\d+\s+)?)?([\w$]+)\s*(\[)?"
+)
 _SHARED = re.compile(r"\.shared\s+(?:\.align\s+(\d+)\s+)?\.(\w+)\s+([\w$]+)\s*(?:\[(\d*)\])?")
 _REGISTERS = re.compile(r"\.reg\s+(?:\.v\d\s+)?\.(\w+)\s+(.*)", re.S)
 _FAMILY = re.compile(r"(%?[\w$]+)<(\d+)>")
@@ -140,7 +143,9 @@ def parse(text: str, entry: str | None = None) -> Program:
     parameters = [
         (name, kind) for kind, name, many in _PARAM.findall(text[found.end() : end]) if not many
     ]
-    if len(parameters) != text[found.end() : end].count(".param"):
+    if len(parameters) != text[found.end() : end].count(".param") or any(
+        not name[0].isalpha() and name[0] not in "_$" for name, _ in parameters
+    ):
         raise Unsupported(text[found.start() : end])
     program = Program(found.group(1), parameters)
     start = text.index("{", end)

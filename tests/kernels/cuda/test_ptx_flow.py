@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ptx_memory import Fault
+from ptx_parse import parse
 from ptx_run import run
 
 LANES = np.arange(32, dtype=np.uint32)
@@ -297,3 +298,13 @@ def test_a_kernel_says_where_it_went_wrong():
         Fault, match=r"tiny, line \d+ \(ld\.global\.u32 %r10, \[%rd11\+32\]\): out of"
     ):
         run("ld.global.u32 %r10, [%rd11+32];", np.zeros(32, np.uint32))
+
+
+def test_parameters_with_what_newer_compilers_say_of_pointers():
+    text = (
+        ".visible .entry k(.param .u64 .ptr .align 1 k_a, .param .u64 .ptr .global .align 16 k_b,"
+    )
+    text += ".param .align 4 .u32 k_c)\n.maxntid 64, 1, 1\n{ ret; }"
+    program = parse(text)
+    assert program.parameters == [("k_a", "u64"), ("k_b", "u64"), ("k_c", "u32")]
+    assert program.max_threads == 64
