@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.kernel import Kernel
 from streamrnn.kernels.cuda.tiling import MOST_THREADS, ROWS, Tiling
@@ -13,6 +15,7 @@ PRODUCT_TILES = {64: (128, 16), 16: (256, 8)}
 _MOST_SIMPLE_BLOCKS = 4096
 
 
+@cache
 def lstm_kernel(rows: int, *, projected: bool, taped: bool) -> Kernel:
     """Return the kernel of one layer.
 
@@ -35,6 +38,7 @@ def lstm_kernel(rows: int, *, projected: bool, taped: bool) -> Kernel:
     )
 
 
+@cache
 def product_kernel(columns: int) -> Kernel:
     """Return the kernel of a product of matrices, in tiles of so many columns."""
     rows, depth = PRODUCT_TILES[columns]

@@ -3,40 +3,45 @@
 Nothing of this changes a result: each row's sums are the same whatever stands beside it.
 
 For each k, a group of threads (one a hidden unit, so ``n_padded / 32`` warps) reads 16 bytes of
-weights a thread, which take a warp 4 passes through shared memory, 4 bytes a row of h, which all
-threads share (one pass for 4 rows), and does 4 multiply-adds a row. A multiprocessor does one pass
-a cycle, and in each of its four parts one instruction a cycle. So a cycle's work of one row at a
-time is done at a quarter of the speed, of 4 rows at 4/5, of 8 rows at the full one: the more rows
-a thread has the better, once there is at least one group for every multiprocessor. But few groups
-with many rows leave parts of the multiprocessor idle, and each step takes longer. `choose_rows`
-weighs that by counting.
+weights a thread, which take a warp 4 passes through shared memory, and 4 bytes of h a row, which
+all threads share: a pass for 4 rows. Then it does 4 multiply-adds a row. A multiprocessor does one
+pass a cycle, and an instruction a cycle in each of its four parts. So with one row a thread the
+passes take 4 times as long as the multiply-adds, with 4 rows 5/4, with 8 rows 3/4: the more rows
+the better. But rows are shared out between all multiprocessors first, one group of few warps does
+not fill all parts of one, and a step takes the longer the more rows a thread has. `make_tiling`
+counts the cycles of each way, and takes the one with the fewest.
 
-Weights stay in shared memory for all steps and all groups of a block, as many as fit, and the rest
-is read from the second-level cache at every step, at about 40 bytes a cycle. One block with many
-groups is better than many blocks, as each would have its own copy of the weights: with
-H = 64 they take 70 KB. So a block gets as many groups as there are for its multiprocessor, up to
-512 threads, which is enough to hide what a group waits for (its barrier, its cells): then
-another one's sums are run. Where each weight is used once only, one step of one tile, copying it
-first would only cost time.
+Weights stay in shared memory for all steps, as many as fit; the rest is read again at each step
+from the second-level cache, which is some 3 times slower. That is why there is one block a
+multiprocessor, with as many groups as there are rows for: several blocks would each have a copy of
+the weights (70 KB for H = 64 and I = 6), so fewer would fit, and nothing would be gained, for
+groups do not wait for one another: while one is at its barrier or its cells, others sum. A block
+has 512 threads at most, each with 128 registers, or 384 with 168 where 8 rows ask for that; more
+tiles than groups are done one after the other. Where each weight would be used once only, one step
+of one tile, nothing is copied.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from streamrnn.kernels.cuda.layout import WARP, LayerLayout, fours
 
 #: Rows that a thread can have.
 ROWS = (1, 2, 4, 8)
-#: Inputs of the next step that a thread can hold for each row that it has, and at most.
+#: Inputs of the next step that a thread can hold: one for each row that it has, and at most this.
 MOST_SLOTS = 4
-#: Most threads a block, and barriers that it has for its groups.
+#: Most threads a block by the rows of each, and barriers that it has for its groups.
 MOST_THREADS = {1: 512, 2: 512, 4: 512, 8: 384}
 N_BARRIERS = 16
 _FLOAT_BYTES = 4
 _PARTS = 4
 #: Bytes a cycle that a multiprocessor gets from the second-level cache when all ask for them.
 _FAR_BYTES = 40
+#: Instructions of a thread for each row's cell, as compiled, and cycles that a step waits for
+#: loads, divisions and its barrier.
+CELL, WAIT_CYCLES = 120, 500
 #: Inputs up to here are summed together with h, in one kernel; see `is_fused`.
 MOST_FUSED = 32
 
@@ -97,30 +102,25 @@ def cycles(rows: int, n_groups: int, n_warps: int, far: float) -> float:
     return max(instructions, passes, far_reads)
 
 
-def choose_rows(n_rows: int, n_in: int, n_padded: int, n_multiprocessors: int, far: float) -> int:
-    """Return how many rows a thread shall have: what takes the fewest cycles, then the fewest.
+def step_cycles(rows: int, n_groups: int, n_warps: int, n_k: int, far: float) -> float:
+    """Return how many cycles a step of all groups takes, about.
+
+    While one group waits, others work: the more there are, the less time is lost.
 
     Parameters
     ----------
-    n_rows : int
-        B.
-    n_in : int
-        Inputs that the kernel sums itself; at most `n_padded`.
-    n_padded : int
-        H in whole warps.
-    n_multiprocessors : int
-    far : float
-        See `cycles`.
+    rows, n_groups, n_warps, far
+        As of `cycles`.
+    n_k : int
+        Inputs and hidden units whose products are summed.
     """
-
-    def cost(rows: int) -> float:
-        n_groups = -(-n_rows // (rows * n_multiprocessors))
-        return cycles(rows, n_groups, n_padded // WARP, far)
-
-    fitting = [r for r in ROWS if r * n_in <= min(r, MOST_SLOTS) * n_padded]
-    return min(fitting, key=cost)
+    cells = -(-n_groups * n_warps // _PARTS) * CELL * rows
+    together = n_k * cycles(rows, n_groups, n_warps, far) + cells + WAIT_CYCLES / n_groups
+    alone = n_k * (4 * rows + 1 + rows / 4) + CELL * rows + WAIT_CYCLES
+    return max(together, alone)
 
 
+@lru_cache(maxsize=64)
 def make_tiling(
     layer: LayerLayout,
     n_steps: int,
@@ -143,20 +143,35 @@ def make_tiling(
         The device's.
     """
     n_in = layer.n_in if fused else 0
-    w_bytes = layer.w_stride * _FLOAT_BYTES
+    w_bytes, n_warps = layer.w_stride * _FLOAT_BYTES, layer.n_padded // WARP
     n_k = n_in + layer.n_units
-    far = 1.0 - min(1.0, shared_bytes / (n_k * w_bytes))
-    rows = choose_rows(n_rows, n_in, layer.n_padded, n_multiprocessors, far)
-    n_tiles = -(-n_rows // rows)
-    most = min(MOST_THREADS[rows] // layer.n_padded, N_BARRIERS)
-    held = 2 * rows * (layer.n_padded + fours(n_in)) * _FLOAT_BYTES
-    groups = max(1, min(most, -(-n_tiles // n_multiprocessors), shared_bytes // held))
-    n_blocks = min(-(-n_tiles // groups), n_multiprocessors)
-    room = (shared_bytes - groups * held) // w_bytes
-    if n_steps * -(-n_tiles // n_blocks) == 1:
-        room = 0
-    n_x_shared = n_in if room >= n_in else room // 4 * 4
-    left = room - n_x_shared if n_x_shared == n_in else 0
-    n_h_shared = layer.n_units if left >= layer.n_units else left // 4 * 4
-    size = (n_x_shared + n_h_shared) * w_bytes + groups * held
-    return Tiling(rows, groups, n_blocks, n_x_shared, n_h_shared, size)
+
+    def made(rows: int, groups: int) -> Tiling | None:
+        held = groups * 2 * rows * (layer.n_padded + fours(n_in)) * _FLOAT_BYTES
+        if held > shared_bytes:
+            return None
+        n_tiles = -(-n_rows // rows)
+        n_blocks = min(n_multiprocessors, -(-n_tiles // groups))
+        is_used_once = n_steps == 1 and n_tiles <= n_blocks
+        room = 0 if is_used_once else (shared_bytes - held) // w_bytes
+        n_x_shared = n_in if room >= n_in else room // 4 * 4
+        room -= n_x_shared
+        n_h_shared = layer.n_units if room >= layer.n_units else room // 4 * 4
+        if n_x_shared < n_in:
+            n_h_shared = 0
+        size = (n_x_shared + n_h_shared) * w_bytes + held
+        return Tiling(rows, groups, n_blocks, n_x_shared, n_h_shared, size)
+
+    def cost(tiling: Tiling) -> float:
+        n_rounds = -(-n_rows // (tiling.rows * tiling.groups * n_multiprocessors))
+        far = 1.0 - (tiling.n_x_shared + tiling.n_h_shared) / n_k
+        return n_rounds * step_cycles(tiling.rows, tiling.groups, n_warps, n_k, far)
+
+    ways = [
+        tiling
+        for rows in ROWS
+        if rows * n_in <= min(rows, MOST_SLOTS) * layer.n_padded
+        for groups in range(1, min(MOST_THREADS[rows] // layer.n_padded, N_BARRIERS) + 1)
+        if (tiling := made(rows, groups))
+    ]
+    return min(ways, key=cost)

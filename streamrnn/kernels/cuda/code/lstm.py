@@ -36,12 +36,12 @@ from streamrnn.kernels.cuda.code.rows import (
 )
 from streamrnn.kernels.cuda.code.words import (
     barrier,
+    copy_fours,
     fresh,
     is_there,
     load4,
     offset,
     shared_floats,
-    store4,
 )
 from streamrnn.kernels.jit import kernel
 from streamrnn.kernels.rnn.gates import cell_of_exponentials, exponentials
@@ -54,9 +54,8 @@ u32, u64, i32 = np.uint32, np.uint64, np.int32
 def _copy(to: Any, source: Any, n_fours: Any, thread: Any, n_threads: Any) -> None:
     at = u32(thread)
     while at < n_fours:
-        a, b, c, d = load4(source, u32(4 * at))
-        store4(to, u32(4 * at), a, b, c, d)
-        at = u32(at + n_threads)
+        copy_fours(to, source, at, n_threads, n_fours)
+        at = u32(at + 8 * n_threads)
 
 
 @kernel
