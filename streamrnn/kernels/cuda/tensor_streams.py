@@ -56,6 +56,7 @@ class TensorStreams:
         self._rows = Rows(n_streams)
         self._network, self._n_streams = network, n_streams
         self._layers: list[TensorLayer] = [layer for layer in network.tensor_layers if layer]
+        network.device.prepare(tensor_ticks.kernels_for(self._layers, network.layout.n_classes))
         places = Places()
         offsets = [
             (places.add(h_words(n_streams, n)), places.add(c_words(n_streams, n)))

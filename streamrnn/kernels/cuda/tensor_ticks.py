@@ -88,6 +88,25 @@ def kernels() -> list[Kernel]:
     ]
 
 
+def kernels_for(layers: list[TensorLayer], n_classes: int) -> list[Kernel]:
+    """Return the kernels that streams of a network ask for."""
+    return [
+        *(
+            _tick_kernel_of(layer, stacked=number > 0, chosen=chosen)
+            for number, layer in enumerate(layers)
+            for chosen in (False, True)
+        ),
+        head_kernel(n_classes),
+        move_kernel(back=False),
+        move_kernel(back=True),
+    ]
+
+
+def _tick_kernel_of(layer: TensorLayer, *, stacked: bool, chosen: bool) -> Kernel:
+    inputs = padded_units(layer.n_in) if stacked else layer.inputs
+    return tick_kernel(layer.units, inputs, stacked=stacked, chosen=chosen)
+
+
 def tick(
     layer: TensorLayer,
     *,
@@ -116,16 +135,14 @@ def tick(
         For each stream of these octets its row of `x`, or -1 where it keeps its state.
     n_octets : int
     """
-    device, units = layer.device, layer.units
-    inputs = padded_units(layer.n_in) if stacked else layer.inputs
-    kernel = tick_kernel(units, inputs, stacked=stacked, chosen=octets != 0)
+    device, kernel = layer.device, _tick_kernel_of(layer, stacked=stacked, chosen=octets != 0)
     n = n_octets if octets else -(-n_streams // OCTET)
     device.launch(
         kernel,
         (min(n, kernel.min_blocks * device.n_multiprocessors), 1),
-        2 * units,
+        kernel.max_threads,
         (x, layer.weights, layer.biases, h, c, octets, places, n, n_streams, layer.n_in),
-        tick_shared_bytes(units, inputs, stacked=stacked),
+        tick_shared_bytes(layer.units, dict(kernel.options)["inputs"], stacked=stacked),
     )
 
 
