@@ -60,7 +60,7 @@ def outer_kernel(columns: int, *, head: bool) -> Kernel:
     )
 
 
-REDUCE = Kernel("reduce", f"{_CODE}.outer", "make_reduce", "f4* f4* u4 u4", (("batch", 16),))
+REDUCE = Kernel("reduce", f"{_CODE}.outer", "make_reduce", "f4* f4* u4 u4", (("batch", 4),))
 LOSS = Kernel(
     "loss",
     f"{_CODE}.update",

@@ -21,7 +21,7 @@ CEILINGS = {
     "move_rows": 32,
     "bptt": 216,
     "outer": 192,
-    "reduce": 40,
+    "reduce": 48,
     "loss": 64,
     "norm": 32,
     "adam": 40,
