@@ -55,32 +55,32 @@ class Network:
         self.device, self.precision = device, precision
         self.layout = make_layout(params)
         self.params = params.copy()
-        gather = make_map(self.layout)
         places = Places()
-        plain, packed, map_at = (
-            places.add(n) for n in (self.layout.n_plain, self.layout.n_packed, len(gather))
-        )
+        plain, packed = places.add(self.layout.n_plain), places.add(self.layout.n_packed)
         self._memory = Buffer(device, places.n_bytes)
-        base = self._memory.address
-        self.plain, self.packed, self._map = base + plain, base + packed, base + map_at
+        self.plain, self.packed = self._memory.address + plain, self._memory.address + packed
+        self._map: Buffer | None = None
         self.workspace = Workspace(device)
         self.ticker: Any = None
         self._trainer: Any = None
-        device.write(self._map, gather)
-        self.write(params)
+        self._write(_rounded(params) if precision == "bf16" else params)
         self.tensor_layers: tuple[TensorLayer | None, ...] = (
             tensor_layers(device, params) if precision == "bf16" else (None,) * len(params.layers)
         )
 
-    def write(self, params: Params) -> None:
-        """Set the weights."""
-        used = _rounded(params) if self.precision == "bf16" else params
-        self.device.write(self.plain, flat(used))
-        self.pack()
+    def _write(self, params: Params) -> None:
+        gather, numbers = make_map(self.layout), flat(params)
+        self.device.write(self.plain, numbers)
+        self.device.write(self.packed, np.where(gather < 0, np.float32(0), numbers[gather]))
 
     def pack(self) -> None:
-        """Bring the packed weights to where the plain ones are."""
-        launches.gather(self.device, self.packed, self.plain, self._map, self.layout.n_packed)
+        """Bring the packed weights to where the plain ones were moved on the device."""
+        if self._map is None:
+            gather = make_map(self.layout)
+            self._map = Buffer(self.device, gather.nbytes)
+            self.device.write(self._map.address, gather)
+        n = self.layout.n_packed
+        launches.gather(self.device, self.packed, self.plain, self._map.address, n)
 
     def read(self) -> Params:
         """Return a copy of the weights."""

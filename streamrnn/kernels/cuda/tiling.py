@@ -17,8 +17,7 @@ multiprocessor, with as many groups as there are rows for: several blocks would 
 the weights (70 KB for H = 64 and I = 6), so fewer would fit, and nothing would be gained, for
 groups do not wait for one another: while one is at its barrier or its cells, others sum. A block
 has 512 threads at most, each with 128 registers, or 384 with 168 where 8 rows ask for that; more
-tiles than groups are done one after the other. Where each weight would be used once only, one step
-of one tile, nothing is copied.
+tiles than groups are done one after the other. Weights that would be used once only are not copied.
 """
 
 from __future__ import annotations
@@ -146,32 +145,28 @@ def make_tiling(
     w_bytes, n_warps = layer.w_stride * _FLOAT_BYTES, layer.n_padded // WARP
     n_k = n_in + layer.n_units
 
-    def made(rows: int, groups: int) -> Tiling | None:
+    def made(rows: int, groups: int, *, keep: bool) -> Tiling:
         held = groups * 2 * rows * (layer.n_padded + fours(n_in)) * _FLOAT_BYTES
-        if held > shared_bytes:
-            return None
-        n_tiles = -(-n_rows // rows)
-        n_blocks = min(n_multiprocessors, -(-n_tiles // groups))
-        is_used_once = n_steps == 1 and n_tiles <= n_blocks
-        room = 0 if is_used_once else (shared_bytes - held) // w_bytes
-        n_x_shared = n_in if room >= n_in else room // 4 * 4
-        room -= n_x_shared
-        n_h_shared = layer.n_units if room >= layer.n_units else room // 4 * 4
-        if n_x_shared < n_in:
-            n_h_shared = 0
+        room = (shared_bytes - held) // w_bytes if keep else 0
+        n_x_shared = n_in if room >= n_in else max(0, room) // 4 * 4
+        room = room - n_in if n_x_shared == n_in else 0
+        n_h_shared = layer.n_units if room >= layer.n_units else max(0, room) // 4 * 4
+        n_blocks = min(n_multiprocessors, -(-n_rows // (rows * groups)))
         size = (n_x_shared + n_h_shared) * w_bytes + held
         return Tiling(rows, groups, n_blocks, n_x_shared, n_h_shared, size)
 
     def cost(tiling: Tiling) -> float:
         n_rounds = -(-n_rows // (tiling.rows * tiling.groups * n_multiprocessors))
-        far = 1.0 - (tiling.n_x_shared + tiling.n_h_shared) / n_k
-        return n_rounds * step_cycles(tiling.rows, tiling.groups, n_warps, n_k, far)
+        n_kept = tiling.n_x_shared + tiling.n_h_shared
+        far = 1.0 - n_kept / n_k
+        step = step_cycles(tiling.rows, tiling.groups, n_warps, n_k, far)
+        return n_rounds * n_steps * step + n_kept * w_bytes / _FAR_BYTES
 
     ways = [
-        tiling
+        made(rows, groups, keep=keep)
         for rows in ROWS
         if rows * n_in <= min(rows, MOST_SLOTS) * layer.n_padded
         for groups in range(1, min(MOST_THREADS[rows] // layer.n_padded, N_BARRIERS) + 1)
-        if (tiling := made(rows, groups))
+        for keep in (True, False)
     ]
-    return min(ways, key=cost)
+    return min((way for way in ways if way.shared_bytes <= shared_bytes), key=cost)
