@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import streams_laws
@@ -155,9 +157,13 @@ def caught(edit, match=None):
     x, logits = frames(ONE, ONE.n_rows, 0)
     expected = logits.copy()
     right.tick(x, expected)
-    with pytest.raises((Fault, AssertionError), match=match):
+    if match:
+        with pytest.raises(Fault, match=match):
+            streams.tick(x, logits)
+        return
+    with suppress(Fault):
         streams.tick(x, logits)
-        assert np.array_equal(logits, expected), "other numbers"
+    assert not np.array_equal(logits, expected)
 
 
 def test_a_missing_barrier_is_caught():
