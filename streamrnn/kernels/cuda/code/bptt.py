@@ -145,7 +145,7 @@ def make_bptt(rows: int, stride: int) -> Callable[..., Any]:
         thread, n_threads = u32(cuda.threadIdx.x), u32(cuda.blockDim.x)
         group, unit = u32(thread // n_padded), u32(thread % n_padded)
         gate, n_groups = u32(unit & u32(3)), u32(n_threads // n_padded)
-        is_unit, column = unit < n_units, u32(min(unit, n_units - 1))
+        is_unit = unit < n_units
         w_stride, n_sources = u32(4 * n_padded), u32((n_units + 3) // 4 * 4)
 
         kept = shared_floats()
@@ -171,13 +171,14 @@ def make_bptt(rows: int, stride: int) -> Callable[..., Any]:
         while u64(tile) * u64(rows) < u64(n_rows):
             row, longest = u32(tile * u32(rows)), u32(0)
             for r in range(rows):
-                n = u32(min(row + r, n_rows - 1))
-                limit[r] = u32(ends[n]) if is_there(ends) else n_steps
-                longest = max(longest, limit[r])
-                if row + r >= n_rows or not is_unit:
-                    limit[r] = u32(0)
-                carried[r] = d_h[u64(n) * u64(state_stride) + u64(column)]
-                d_cell[r] = d_c[u64(n) * u64(state_stride) + u64(column)]
+                n = u32(row + r)
+                limit[r], carried[r], d_cell[r] = u32(0), f32(0), f32(0)
+                if n < n_rows:
+                    end = u32(ends[n]) if is_there(ends) else n_steps
+                    longest = max(longest, end)
+                    if is_unit:
+                        limit[r], at_state = end, u64(n) * u64(state_stride) + u64(unit)
+                        carried[r], d_cell[r] = d_h[at_state], d_c[at_state]
 
             last = step * (i64(longest) - 1) + i64(row) * i64(n_units) + i64(unit)
             e_t, dz_t = offset(e, 4 * last), offset(dz, 4 * last)
