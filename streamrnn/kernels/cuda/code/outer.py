@@ -48,14 +48,18 @@ def make_outer(columns: int, rows: int, head: int) -> Callable[..., Any]:
     each, n_stage = rows // 8, rows * (LEFT + width)
 
     @kernel
-    def fetch_left(left: Any, mask: Any, columns_at: Any, got: Any, part: int) -> None:
-        """Load four columns of a row."""
+    def fetch_left(left: Any, factors: Any, n_here: Any, got: Any, part: int) -> None:
+        """Load four columns of a row, of the head as far as there are so many from the first on."""
         if head:
             for k in range(4):
-                factor = f32(1) if not is_there(mask) else mask[columns_at[k]]
-                got[part, k] = left[columns_at[k]] * factor
+                if u32(32 * k) < n_here:
+                    got[part, k] = left[32 * k]
+            if is_there(factors):
+                for k in range(4):
+                    if u32(32 * k) < n_here:
+                        got[part, k] *= factors[32 * k]
         else:
-            v = load4(left, columns_at[0])
+            v = load4(left, 0)
             got[part, 0], got[part, 1], got[part, 2], got[part, 3] = v
 
     @kernel
@@ -75,7 +79,7 @@ def make_outer(columns: int, rows: int, head: int) -> Callable[..., Any]:
         left, mask, first = operands
         n_all, n_left, more_t, more_b = sizes
         ts, bs, limits = places
-        left_at, right_at, strides = columns_at
+        m, n_here, right_at, strides = columns_at
         for part in range(each):
             for k in range(4):
                 lefts[part, k] = f32(0)
@@ -83,8 +87,11 @@ def make_outer(columns: int, rows: int, head: int) -> Callable[..., Any]:
                 rights[part, k] = f32(0)
             row = u32(n + u32(8 * part))
             if row < n_all and ts[part] < limits[part]:
-                factors = offset(mask, i64(bs[part]) * i64(n_left)) if is_there(mask) else mask
-                fetch_left(offset(left, i64(row) * i64(n_left)), factors, left_at, lefts, part)
+                factors = mask
+                if is_there(mask):
+                    factors = offset(mask, i64(bs[part]) * i64(n_left) + i64(m))
+                own = offset(left, i64(row) * i64(n_left) + i64(m))
+                fetch_left(own, factors, n_here, lefts, part)
                 for k in range(chunks):
                     rights[part, k] = first[right_at[k] + i64(row) * i64(strides[k])]
             ts[part], bs[part] = u32(ts[part] + more_t), u32(bs[part] + more_b)
@@ -156,10 +163,8 @@ def make_outer(columns: int, rows: int, head: int) -> Callable[..., Any]:
             row = u32(n + u32(8 * part))
             ts[part], bs[part] = u32(row // n_rows), u32(row % n_rows)
         # The thread's columns; for those that do not exist another one, whose sums go nowhere.
-        left_at = cuda.local.array(4, np.uint32)
-        for k in range(4):
-            m = u32(m0 + (lane + u32(32 * k) if head else u32(4) * lane))
-            left_at[k] = m if m < n_left else u32(0)
+        m = u32(m0 + (lane if head else u32(4) * lane))
+        m, n_here = (m, u32(n_left - m)) if m < n_left else (u32(0), u32(0))
         right_at = cuda.local.array(chunks, np.int64)
         strides = cuda.local.array(chunks, np.uint32)
         for k in range(chunks):
@@ -169,7 +174,7 @@ def make_outer(columns: int, rows: int, head: int) -> Callable[..., Any]:
             if is_second:
                 right_at[k] = ((address_of(second) - address_of(first)) >> 2) + i64(j - n_first)
                 strides[k] = n_second
-        columns_at = left_at, right_at, strides
+        columns_at = m, n_here, right_at, strides
         lefts = cuda.local.array((each, 4), np.float32)
         rights = cuda.local.array((each, chunks), np.float32)
         sums, bias = cuda.local.array((columns, 8), np.float32), f32(0)
