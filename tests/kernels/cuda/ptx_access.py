@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from ptx_lanes import DTYPES, WARP, Array, Group, Lanes, Step
-from ptx_memory import SHARED_WINDOW, Fault, GlobalMemory, RaceLog, Space
+from ptx_memory import SHARED_WINDOW, Fault, GlobalMemory, Space
 from ptx_parse import SIZES, Address, Immediate, Instruction, Register, Several, Symbol, Unsupported
+from ptx_races import RaceLog
 
 _SPACES = {"global": "global", "shared": "shared", "shared_cta": "shared", "param": "param"}
 #: Hints and orders that change nothing where every access is done at once.
@@ -59,6 +60,12 @@ class Memory:
             space.log.first_lane = int(self.who[0])
         self._flying.clear()
         self._commits.fill(0)
+
+    def meet_in_warps(self, chosen: Array | None) -> None:
+        """Threads of each warp met; `chosen` is who, None for all threads."""
+        for space in (self.shared, *self.memory.spaces.values()):
+            if not space.log.is_empty:
+                space.log.meet_in_warps(chosen)
 
     def meet(self, chosen: Array | None) -> None:
         """Some threads of each block met at a barrier; `chosen` is who, None for all threads."""

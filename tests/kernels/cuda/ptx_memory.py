@@ -6,27 +6,18 @@ reaches it: what is stored behind an array's end is never hidden by a neighbour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from ptx_races import NOBODY, Fault, RaceLog
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 #: Generic addresses of shared memory begin here, those of allocation n at ``n << WINDOW_BITS``.
 SHARED_WINDOW = 1 << 60
 WINDOW_BITS = 36
-_NOBODY, _MANY, ATOMIC = -1, -2, -3
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-#: Offsets, threads, bytes each, and what was written (n, bytes).
-Entry = tuple[Array, Array, int, Array | None]
-Agent = Callable[[Array], Array]
-#: So many logged elements are compacted to those that differ.
-_LOG_LIMIT = 1 << 21
-
-
-class Fault(Exception):
-    """A kernel did what it must not do."""
 
 
 class Space:
@@ -115,7 +106,7 @@ class Space:
     def owners(self, step: int) -> Array:
         """Return who touched each granule: nobody; whoever changes it changes it back."""
         if step not in self._owners:
-            self._owners[step] = np.full(len(self.data) // step, _NOBODY, np.int64)
+            self._owners[step] = np.full(len(self.data) // step, NOBODY, np.int64)
         return self._owners[step]
 
     def settle(self) -> None:
@@ -130,175 +121,7 @@ class Space:
         whole = -(-len(self.known) // 256) * 256
         known = np.pad(self.known, (0, whole - len(self.known))).reshape(-1, 256) != 0
         last = np.where(known.any(axis=1), 256 - known[:, ::-1].argmax(axis=1), 256)
-        return at % 256 >= last[at // 256]
-
-
-class RaceLog:
-    """Who read and wrote what: since the last barrier of some, since that of all, in the launch.
-
-    A thread is a number; ``who >> 5`` is its warp and ``who // block_lanes`` its block. A barrier
-    of some threads of a block orders what they do; only one of all orders that with what the others
-    did.
-    """
-
-    def __init__(self, space: Space, *, of_launch: bool = True) -> None:
-        self.space, self.of_launch = space, of_launch
-        self.block_lanes, self.first_lane = 32, 0
-        self.reads: list[Entry] = []
-        self.writes: list[Entry] = []
-        #: Behind a barrier of some, and of all.
-        self.met: tuple[list[Entry], list[Entry]] = ([], [])
-        self.old: tuple[list[Entry], list[Entry]] = ([], [])
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing happened since the last barrier of all."""
-        return not (self.reads or self.writes or self.met[0] or self.met[1])
-
-    def read(self, at: Array, who: Array, n_bytes: int) -> None:
-        """Log a read."""
-        self.reads.append((at, who, n_bytes, None))
-
-    def write(self, at: Array, who: Array, n_bytes: int, values: Array) -> None:
-        """Log a write."""
-        raw = np.ascontiguousarray(values).view(np.uint8).reshape(len(at), n_bytes)
-        self.writes.append((at, who, n_bytes, raw))
-
-    def atomic(self, at: Array, n_bytes: int) -> None:
-        """Log an atomic operation, which races with plain ones alone."""
-        nobody = np.full(len(at), ATOMIC, np.int64)
-        self.write(at, nobody, n_bytes, np.zeros((len(at), n_bytes), np.uint8))
-
-    def meet(self, chosen: Array | None) -> None:
-        """A barrier of some threads of a block (None: all threads are in such): no warps race."""
-        reads, writes = self._take(chosen)
-        self._check(reads, writes, self._warps, "warps")
-        self._keep(self.met, reads, writes, 32)
-
-    def barrier(self, chosen: Array | None, sets: Array) -> None:
-        """Let all threads of blocks meet; what `sets` says are those that met before."""
-        reads, writes = self._take(chosen)
-        self._check(reads, writes, self._warps, "warps")
-        (met_reads, more), (met_writes, more_writes) = (_split(e, chosen, self) for e in self.met)
-        if met_reads or met_writes:
-            reads, writes = met_reads + reads, met_writes + writes
-            self._check(reads, writes, lambda who: sets[who - self.first_lane], "warps")
-        self.met = (more, more_writes)
-        if self.of_launch:
-            self._keep(self.old, reads, writes, self.block_lanes)
-
-    def end(self) -> None:
-        """End the launch: different blocks must not have raced."""
-        reads, writes = self.old
-        self.clear()
-        self._check(reads, writes, lambda who: who // self.block_lanes, "blocks")
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.reads, self.writes, self.met, self.old = [], [], ([], []), ([], [])
-
-    @staticmethod
-    def _warps(who: Array) -> Array:
-        return who >> 5
-
-    def _take(self, chosen: Array | None) -> tuple[list[Entry], list[Entry]]:
-        (reads, self.reads), (writes, self.writes) = (
-            _split(entries, chosen, self) for entries in (self.reads, self.writes)
-        )
-        return reads, writes
-
-    def _keep(
-        self, where: tuple[list[Entry], list[Entry]], reads: list[Entry], writes: list[Entry],
-        lanes: int,
-    ) -> None:  # fmt: skip
-        where[1].extend(writes)
-        where[0].extend(reads)
-        if sum(len(entry[0]) for entry in where[0][1:]) > _LOG_LIMIT:
-            where[0][:] = [_compact(where[0], lanes)]
-
-    def _check(self, reads: list[Entry], writes: list[Entry], agent_of: Agent, who: str) -> None:
-        if not writes:
-            return
-        step = min(4, *(entry[2] for entry in (*reads, *writes)))
-        at, agent = _granules(writes, step, agent_of)
-        value = np.concatenate(
-            [np.ascontiguousarray(entry[3]).view(_UNSIGNED[step]).ravel() for entry in writes]
-        )
-        owner = self.space.owners(step)
-        owner[at] = agent
-        clash = owner[at] != agent
-        try:
-            if clash.any():
-                self._check_writers(at, agent, value, clash, step, who)
-                owner[at[clash]] = _MANY
-            if reads:
-                read_at, reader = _granules(reads, step, agent_of)
-                owners = owner[read_at]
-                bad = (owners != _NOBODY) & (owners != reader)
-                if bad.any():
-                    first = int(np.argmax(bad))
-                    raise Fault(
-                        f"race: {who} read and write {int(read_at[first]) * step} of "
-                        f"{self.space.name} with nothing between them"
-                    )
-        finally:
-            owner[at] = _NOBODY
-
-    def _check_writers(
-        self, at: Array, agent: Array, value: Array, clash: Array, step: int, who: str
-    ) -> None:
-        """Several may write the same value to one place; an atomic operation may not be among."""
-        shared = np.isin(at, at[clash])
-        at, agent, value = at[shared], agent[shared], value[shared]
-        order = np.argsort(at, kind="stable")
-        at, agent, value = at[order], agent[order], value[order]
-        same = at[1:] == at[:-1]
-        bad = same & ((value[1:] != value[:-1]) | (agent[1:] == ATOMIC) | (agent[:-1] == ATOMIC))
-        bad &= ~((agent[1:] == ATOMIC) & (agent[:-1] == ATOMIC))
-        if bad.any():
-            raise Fault(
-                f"race: {who} write different values to {int(at[:-1][bad][0]) * step} of "
-                f"{self.space.name} with nothing between them"
-            )
-
-
-def _split(
-    entries: list[Entry], chosen: Array | None, log: RaceLog
-) -> tuple[list[Entry], list[Entry]]:
-    """Part entries into those of chosen threads (None: all) and those of the others."""
-    if chosen is None:
-        return entries, []
-    parts: tuple[list[Entry], list[Entry]] = ([], [])
-    for at, who, n_bytes, values in entries:
-        mine = (who == ATOMIC) | chosen[np.maximum(who - log.first_lane, 0)]
-        for part, some in zip(parts, (mine, ~mine), strict=True):
-            if some.any():
-                raw = None if values is None else values[some]
-                part.append((at[some], who[some], n_bytes, raw))
-    return parts
-
-
-def _granules(entries: list[Entry], step: int, agent_of: Agent) -> tuple[Array, Array]:
-    """Return each touched granule of `step` bytes, and who touched it."""
-    places, agents = [], []
-    for at, who, n_bytes, _ in entries:
-        agent = who if len(who) and who[0] == ATOMIC else agent_of(who)
-        count, first = n_bytes // step, at // step
-        if count > 1:
-            first = (first[:, None] + np.arange(count)).ravel()
-            agent = np.repeat(agent, count)
-        places.append(first)
-        agents.append(agent)
-    return np.concatenate(places), np.concatenate(agents)
-
-
-def _compact(reads: list[Entry], lanes: int) -> Entry:
-    """Return reads as one of each granule by each warp or block of so many lanes."""
-    step = min(4, *(entry[2] for entry in reads))
-    at, agent = _granules(reads, step, lambda who: who // lanes)
-    n_agents = int(agent.max()) + 1
-    keys = np.unique(at * n_agents + agent)
-    return keys // n_agents * step, keys % n_agents * lanes, step, None
+        return (at % 256 >= last[at // 256]) & (at // 256 < (self.n_bytes - 1) // 256)
 
 
 class Planned(int):

@@ -32,8 +32,7 @@ def bind_warp(memory: Memory, ins: Instruction) -> Step | None:
     if name == "redux":
         return _bind_reduction(lanes, ins)
     if name == "bar" and ins.words[1] == "warp":
-        member = lanes.source(ins.operands[0], "u32")
-        return lambda g: _check_members(g, member)
+        return _bind_meeting(memory, ins)
     if name == "mma":
         return _bind_mma(lanes, ins)
     if name == "ldmatrix":
@@ -66,6 +65,17 @@ def _check_whole(g: Group) -> Array:
         bad = active[(active != 0) & (active != 0xFFFFFFFF)][0]
         raise Fault(f"divergent: only lanes {bad:#010x} of a warp are here")
     return np.flatnonzero(active)
+
+
+def _bind_meeting(memory: Memory, ins: Instruction) -> Step:
+    member = memory.lanes.source(ins.operands[0], "u32")
+    n_present = int(np.count_nonzero(memory.lanes.present))
+
+    def meet(g: Group) -> None:
+        _check_members(g, member)
+        memory.meet_in_warps(None if g.n == n_present else g.mask)
+
+    return meet
 
 
 def _bind_shuffle(lanes: Lanes, ins: Instruction) -> Step:
