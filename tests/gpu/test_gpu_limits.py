@@ -32,7 +32,7 @@ def n_bytes(backend):
 
 def n_free(device):
     """Return how many bytes of a device are free."""
-    return device.n_free_bytes if gpu_sizes.SMALL else device.n_free_bytes()
+    return device.n_free_bytes
 
 
 def long_run(total, share):
