@@ -19,19 +19,16 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
+from streamrnn.kernels.cuda.code.batch_rows import set_state_rows, state_rows, where_live
+from streamrnn.kernels.cuda.code.row_sums import add_far_products, add_products
 from streamrnn.kernels.cuda.code.rows import (
-    add_far_products,
-    add_products,
     gather_gates,
     gather_rows,
     load_rows,
     scatter_gates,
     scatter_rows,
-    set_state_rows,
-    state_rows,
     store_rows,
     store_turned,
-    where_live,
     zeros,
 )
 from streamrnn.kernels.cuda.code.words import (
@@ -69,7 +66,7 @@ def _end(ends: Any, row: Any, n: Any, t_from: Any, n_steps: Any, last: Any) -> A
 
 
 def make(rows: int, projected: int, taped: int) -> Callable[..., Any]:
-    """Return the kernel of one form; see `forward.lstm_kernel` and `forward.run_layer`."""
+    """Return the kernel of one form; see `launches.lstm_kernel` and `launches.lstm`."""
     n_slots = min(rows, 4)
 
     def lstm(

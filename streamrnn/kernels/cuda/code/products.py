@@ -8,16 +8,9 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from streamrnn.kernels.cuda.code.rows import (
-    add_products,
-    factors,
-    gather_some,
-    live_rows,
-    scatter_gates,
-    scatter_rows,
-    where_bits,
-    zeros,
-)
+from streamrnn.kernels.cuda.code.batch_rows import factors, gather_some, live_rows, where_bits
+from streamrnn.kernels.cuda.code.row_sums import add_products
+from streamrnn.kernels.cuda.code.rows import scatter_gates, scatter_rows, zeros
 from streamrnn.kernels.cuda.code.words import is_there, load4, offset, shared_floats, store4
 from streamrnn.kernels.jit import kernel
 from streamrnn.kernels.rnn.simd import like
