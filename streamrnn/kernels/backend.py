@@ -128,9 +128,10 @@ class Backend(Protocol):
         precision : {"exact", "bf16"}
             ``bf16`` rounds the layers' weights to bfloat16, for inference only: each is off by up
             to 2**-8 of itself, which moves hidden values and logits by some thousandths. Half the
-            memory is read. Sums and states stay in the dtype of `params`. What gives the same
-            bits in one precision does so in the other; backends may round an odd one of a pair of
-            weights up or down.
+            memory is read. Sums and cell states stay in the dtype of `params`; where a device has
+            units for such products (``cuda``), inputs and hidden values are rounded too. What
+            gives the same bits in one precision does so in the other; backends may round an odd
+            one of a pair of weights up or down.
 
         Raises
         ------
@@ -140,7 +141,10 @@ class Backend(Protocol):
         ...
 
     def download(self, handle: Handle) -> Params:
-        """Return a copy of the weights of `handle` in plain layout."""
+        """Return a copy of the weights of `handle` in plain layout.
+
+        What `train_step` moved last is brought up to date with them: the arrays of its `opt`.
+        """
         ...
 
     def zero_state(self, handle: Handle, n_rows: int) -> State:
@@ -256,7 +260,11 @@ class Backend(Protocol):
     def train_step(
         self, handle: Handle, batch: Batch, loss: LossSpec, adam: AdamSpec, opt: OptState
     ) -> UpdateResult:
-        """Do one update: forward, loss, BPTT, clip, Adam. `handle`, `opt`, `batch.state` change."""
+        """Do one update: forward, loss, BPTT, clip, Adam. `handle`, `opt`, `batch.state` change.
+
+        The moments in `opt` may stay on the device between updates: its arrays are right after
+        `download`, and are read again then. `opt.n_updates` is right at once.
+        """
         ...
 
 
