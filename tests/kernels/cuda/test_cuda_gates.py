@@ -11,7 +11,7 @@ from benchmarks import gpu_compile
 from streamrnn.kernels.cuda.catalogue import catalogue
 from streamrnn.kernels.cuda.kernel import ARCHITECTURES, Kernel, capability_of
 
-pytestmark = pytest.mark.usefixtures("cuda_compiler")
+needs_compiler = pytest.mark.usefixtures("cuda_compiler")
 
 #: Most registers a thread of each kernel may have, on any architecture.
 CEILINGS = {
@@ -78,11 +78,13 @@ def check(kernel: Kernel, architecture: str) -> None:
         assert "mma." not in facts.ptx
 
 
+@needs_compiler
 @pairs(some())
 def test_a_kernel_keeps_to_its_means(kernel, architecture):
     check(kernel, architecture)
 
 
+@needs_compiler
 @pytest.mark.slow
 @pairs(every())
 def test_a_kernel_keeps_to_its_means_on_every_architecture(kernel, architecture):

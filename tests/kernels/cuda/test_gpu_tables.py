@@ -6,12 +6,13 @@ import pytest
 
 from benchmarks import gpu_compile, gpu_steps
 
-pytestmark = pytest.mark.usefixtures("cuda_compiler")
+needs_compiler = pytest.mark.usefixtures("cuda_compiler")
 needs_disassembler = pytest.mark.skipif(
     gpu_compile.disassembler() is None, reason="nvdisasm is not installed: make .venv/.cuda"
 )
 
 
+@needs_compiler
 @needs_disassembler
 def test_a_part_of_the_table_is_printed_and_not_kept(capsys, monkeypatch):
     monkeypatch.setattr(gpu_compile, "write_document", None)
@@ -46,6 +47,7 @@ def test_a_table_has_a_line_a_kernel_and_a_column_an_architecture(tmp_path):
         gpu_compile.write_document("new", "<!-- z -->", "<!-- y -->", path)
 
 
+@needs_compiler
 @pytest.mark.parametrize("precision", ["exact", "bf16"])
 def test_a_step_takes_at_least_its_multiply_adds(precision):
     job = gpu_steps.Job("forward", 6, 32, 8, precision)
