@@ -19,9 +19,9 @@ from ptx_parse import Instruction, Program, Symbol, Unsupported
 from ptx_warp import bind_warp
 
 #: Lanes that run together, and bytes of their registers; more blocks run after each other.
-MOST_LANES, _REGISTER_BYTES = 8192, 64 << 20
+MOST_LANES, _REGISTER_BYTES = 8192, 48 << 20
 #: Registers of machines that are kept to be used again.
-_KEPT_BYTES = 256 << 20
+_KEPT_BYTES = 96 << 20
 _NOTHING = {
     "membar",
     "fence",

@@ -275,6 +275,9 @@ class _Reader:
 
     def _operand(self, text: str) -> Operand | None:
         text = text.strip()
+        found = self.scope.find(text)
+        if isinstance(found, Register):
+            return found
         if text == "_":
             return None
         if text[0] == "{":
@@ -287,9 +290,6 @@ class _Reader:
             return Register(inner.width, inner.row, True)
         if "|" in text:
             return Several(tuple(self._operand(part) for part in text.split("|")))
-        found = self.scope.find(text)
-        if isinstance(found, Register):
-            return found
         if _SPECIAL.fullmatch(text):
             return Special(text)
         return number(text) or Symbol(text)
