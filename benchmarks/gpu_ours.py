@@ -17,7 +17,7 @@ from benchmarks.gpu_replay import profile, resident
 from benchmarks.gpu_report import OURS
 from benchmarks.gpu_shapes import CLIP_NORM, LEARNING_RATE, N_CLASSES, Sequences, Streams
 from streamrnn.kernels import get_backend
-from streamrnn.kernels.cuda import forward
+from streamrnn.kernels.cuda.exact import forward
 from streamrnn.kernels.cuda.memory import Buffer, Places
 from streamrnn.kernels.cuda.network import Network
 from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState, State, UpdateResult

@@ -8,13 +8,13 @@ import numpy as np
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.arguments import as_argument, check_output
-from streamrnn.kernels.cuda import forward, launches
 from streamrnn.kernels.cuda.device import Device
+from streamrnn.kernels.cuda.exact import forward, launches
+from streamrnn.kernels.cuda.exact.streams import DeviceStreams
 from streamrnn.kernels.cuda.memory import Places
 from streamrnn.kernels.cuda.network import MOST_UNITS, PRECISIONS, Network, Tape
 from streamrnn.kernels.cuda.stepper import Stepper, Ticker
-from streamrnn.kernels.cuda.streams import DeviceStreams
-from streamrnn.kernels.cuda.tensor_streams import TensorStreams
+from streamrnn.kernels.cuda.tensor.streams import TensorStreams
 from streamrnn.kernels.params import (
     AdamSpec,
     Batch,
@@ -51,7 +51,7 @@ class CudaBackend:
         _check_dtype(dtype)
         kernels = launches.kernels(training=training)
         if training:
-            from streamrnn.kernels.cuda import training as way_back
+            from streamrnn.kernels.cuda.exact import training as way_back
 
             kernels += way_back.kernels()
         self.device.prepare(kernels)

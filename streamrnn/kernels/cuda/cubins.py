@@ -39,7 +39,7 @@ _KERNELS = Path(__file__).parents[1]
 _SOURCES = (
     "cuda/code/*.py",
     "cuda/compile.py",
-    "cuda/tensor_layout.py",
+    "cuda/tensor/layout.py",
     "jit.py",
     "rnn/gates.py",
     "rnn/machine.py",

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from streamrnn.core.types import I64, Floats
-from streamrnn.kernels.cuda import launches
 from streamrnn.kernels.cuda.device import Device
-from streamrnn.kernels.cuda.layout import make_layout, make_map, state_places
+from streamrnn.kernels.cuda.exact import launches
+from streamrnn.kernels.cuda.exact.layout import make_layout, make_map, state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places, Workspace
-from streamrnn.kernels.cuda.tensor import TensorLayer, tensor_layers
+from streamrnn.kernels.cuda.tensor.layers import TensorLayer, tensor_layers
 from streamrnn.kernels.params import Params, State
 
 PRECISIONS = ("exact", "bf16")
@@ -105,7 +105,7 @@ class Network:
         """What going backwards needs besides, a `training.Trainer`; errors as `check_exact`."""
         self.check_exact()
         if self._trainer is None:
-            from streamrnn.kernels.cuda.training import Trainer
+            from streamrnn.kernels.cuda.exact.training import Trainer
 
             self._trainer = Trainer(weakref.proxy(self))  # it must not keep its owner alive
         return self._trainer

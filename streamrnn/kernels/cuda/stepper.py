@@ -8,7 +8,7 @@ import numpy as np
 
 from streamrnn.core.types import Floats
 from streamrnn.kernels.arguments import as_argument, check_output
-from streamrnn.kernels.cuda import forward
+from streamrnn.kernels.cuda.exact import forward
 from streamrnn.kernels.cuda.memory import Buffer, Places
 from streamrnn.kernels.cuda.network import Network
 from streamrnn.kernels.params import State

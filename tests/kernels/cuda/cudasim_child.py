@@ -44,8 +44,8 @@ words.is_there = lambda pointer: pointer is not None
 words.offset = lambda pointer, n: pointer[int(n) :]
 gates.exp2 = lambda z, scale: f32(np.exp2(float(z) * scale))
 
-from streamrnn.kernels.cuda.back_launches import NORM_BLOCKS, REDUCE  # noqa: E402
 from streamrnn.kernels.cuda.code import outer, products, update  # noqa: E402
+from streamrnn.kernels.cuda.exact.back_launches import NORM_BLOCKS, REDUCE  # noqa: E402
 
 # The simulator changes `cuda` in the module of the kernel alone, so this one must live there.
 update.shared_floats = types.FunctionType(_shared_floats.__code__, vars(update))

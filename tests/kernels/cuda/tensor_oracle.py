@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamrnn.kernels.cuda.tensor_layout import bf16_bits
+from streamrnn.kernels.cuda.tensor.layout import bf16_bits
 from streamrnn.kernels.params import LayerParams
 
 #: Half a unit in the last place of bfloat16.

@@ -23,9 +23,9 @@ from simulated import SimulatedDevice, compiled
 from streamrnn.core.errors import BackendUnavailable
 from streamrnn.kernels import get_backend
 from streamrnn.kernels.cuda import backend as backends
-from streamrnn.kernels.cuda import forward, launches, tiling
 from streamrnn.kernels.cuda.backend import CudaBackend
-from streamrnn.kernels.cuda.tiling import ROWS
+from streamrnn.kernels.cuda.exact import forward, launches, tiling
+from streamrnn.kernels.cuda.exact.tiling import ROWS
 
 pytestmark = pytest.mark.usefixtures("cuda_compiler")
 F32 = "float32"
@@ -183,7 +183,7 @@ def test_everything_is_given_back():
 
 
 def test_streams_are_ticked_in_pieces_of_rows(monkeypatch):
-    from streamrnn.kernels.cuda import streams as modules
+    from streamrnn.kernels.cuda.exact import streams as modules
 
     shape = Shape(6, (40, 9), 4, 3, 13)
     params, x = make_params(shape, F32), draw(shape, F32, 3, 13, 6)

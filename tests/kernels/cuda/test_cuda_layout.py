@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from rnn_make import Shape, make_params, make_state
 from rnn_shapes import wide_shapes
 
-from streamrnn.kernels.cuda.layout import fours, make_layout, make_map, state_places
-from streamrnn.kernels.cuda.memory import ALIGNMENT_BYTES, Buffer, Places, Workspace
-from streamrnn.kernels.cuda.network import flat, unflat
-from streamrnn.kernels.cuda.tiling import (
+from streamrnn.kernels.cuda.exact.layout import fours, make_layout, make_map, state_places
+from streamrnn.kernels.cuda.exact.tiling import (
     MOST_SLOTS,
     MOST_THREADS,
     N_BARRIERS,
     is_fused,
     make_tiling,
 )
+from streamrnn.kernels.cuda.memory import ALIGNMENT_BYTES, Buffer, Places, Workspace
+from streamrnn.kernels.cuda.network import flat, unflat
 
 #: Multiprocessors and shared memory of a block: a T4, an A100, a small GeForce, an H100.
 DEVICES = [(40, 64 << 10), (108, 163 << 10), (20, 99 << 10), (132, 227 << 10)]

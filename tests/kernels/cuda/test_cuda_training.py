@@ -14,8 +14,8 @@ from ptx_memory import Fault
 from rnn_make import Shape, assert_close, draw, make_lengths, make_params, make_state
 from simulated import SimulatedDevice, tell_arrays_apart
 
-from streamrnn.kernels.cuda import back_launches, back_tiling
-from streamrnn.kernels.cuda.layout import WARP, LayerLayout, fours
+from streamrnn.kernels.cuda.exact import back_launches, back_tiling
+from streamrnn.kernels.cuda.exact.layout import WARP, LayerLayout, fours
 
 F32 = "float32"
 #: A unit more than a warp; rows for all forms of the kernel.

@@ -15,7 +15,7 @@ from update_laws import make_batch
 
 from streamrnn.core.errors import BackendUnavailable
 from streamrnn.kernels import get_backend
-from streamrnn.kernels.cuda import back_launches
+from streamrnn.kernels.cuda.exact import back_launches
 from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState, Params
 from streamrnn.kernels.rnn import training
 

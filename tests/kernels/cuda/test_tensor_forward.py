@@ -12,8 +12,8 @@ from simulated import SimulatedDevice
 from tensor_oracle import exact_and_bound, rounded, same_arithmetic
 
 from streamrnn.kernels.cuda.kernel import ARCHITECTURES, capability_of
-from streamrnn.kernels.cuda.tensor import TensorLayer, kernels, supports
-from streamrnn.kernels.cuda.tensor_layout import RING
+from streamrnn.kernels.cuda.tensor.layers import TensorLayer, kernels, supports
+from streamrnn.kernels.cuda.tensor.layout import RING
 from streamrnn.kernels.params import LayerParams
 
 pytestmark = pytest.mark.usefixtures("cuda_compiler")

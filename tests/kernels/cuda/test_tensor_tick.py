@@ -14,8 +14,8 @@ from tensor_oracle import rounded
 from test_tensor_forward import planted
 
 from streamrnn.kernels.cuda.backend import CudaBackend
-from streamrnn.kernels.cuda.tensor_layout import POOL
-from streamrnn.kernels.cuda.tensor_streams import TensorStreams, octets_of
+from streamrnn.kernels.cuda.tensor.layout import POOL
+from streamrnn.kernels.cuda.tensor.streams import TensorStreams, octets_of
 from streamrnn.kernels.params import State
 
 pytestmark = pytest.mark.usefixtures("cuda_compiler")
@@ -97,7 +97,7 @@ def test_the_laws_of_streams():
 
 
 def test_states_are_moved_in_pieces(monkeypatch):
-    from streamrnn.kernels.cuda import tensor_streams
+    from streamrnn.kernels.cuda.tensor import streams as tensor_streams
 
     monkeypatch.setattr(tensor_streams, "PIECE_BYTES", 5 * 2 * 48 * 4)
     _, _, streams, state = make(STACKED)

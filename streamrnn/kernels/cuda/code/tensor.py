@@ -39,7 +39,7 @@ from streamrnn.kernels.cuda.code.tensor_words import (
     wait_for_copies,
 )
 from streamrnn.kernels.cuda.code.words import is_there, load4, shared_floats
-from streamrnn.kernels.cuda.tensor_layout import RING, TILE, h_row_bytes, x_row_bytes
+from streamrnn.kernels.cuda.tensor.layout import RING, TILE, h_row_bytes, x_row_bytes
 from streamrnn.kernels.jit import fma, kernel
 
 _device = cast(Callable[..., Any], cuda.jit(device=True))
@@ -133,7 +133,7 @@ def make_forward(units: int, inputs: int, wide: int) -> Callable[..., Any]:
     Returns
     -------
     kernel
-        See `streamrnn.kernels.cuda.tensor.TensorLayer.run` for the arguments. One block for 8 rows,
+        See `kernels.cuda.tensor.layers.TensorLayer.run` for the arguments. One block for 8 rows,
         2 threads for a unit.
     """
     n_threads, hidden_tiles, input_tiles = 2 * units, units // TILE, inputs // TILE

@@ -2,7 +2,7 @@
 
 A block takes one octet of streams after another, with its weights in registers throughout, as
 tensor.py takes one step after another; sums and cells are those of tensor.py, to the bit. States
-are read and written where they lie (`tensor_layout.py`), 16 bytes a lane and each once for all
+are read and written where they lie (`tensor/layout.py`), 16 bytes a lane and each once for all
 warps: they are copied to shared memory some octets ahead, so the only barrier for an octet says
 both that it has arrived and that all have read what it will be overwritten by.
 """
@@ -35,7 +35,7 @@ from streamrnn.kernels.cuda.code.tensor_words import (
     wait_for_copies,
 )
 from streamrnn.kernels.cuda.code.words import is_there, load4, shared_floats, store4
-from streamrnn.kernels.cuda.tensor_layout import POOL, TILE, x_row_bytes
+from streamrnn.kernels.cuda.tensor.layout import POOL, TILE, x_row_bytes
 from streamrnn.kernels.jit import fma
 
 _device = cast(Callable[..., Any], cuda.jit(device=True))
@@ -56,7 +56,7 @@ def make_tick(units: int, inputs: int, stacked: int, chosen: int) -> Callable[..
     Returns
     -------
     kernel
-        See `streamrnn.kernels.cuda.tensor_ticks.tick` for the arguments. Any number of blocks, 2
+        See `streamrnn.kernels.cuda.tensor.ticks.tick` for the arguments. Any number of blocks, 2
         threads for a unit.
     """
     n_threads, hidden_tiles, input_tiles = 2 * units, units // TILE, inputs // TILE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.kernel import Kernel
-from streamrnn.kernels.cuda.tensor import INPUTS, MOST_WEIGHTS, UNITS, TensorLayer
-from streamrnn.kernels.cuda.tensor_layout import OCTET, TILE, padded_units, tick_shared_bytes
+from streamrnn.kernels.cuda.tensor.layers import INPUTS, MOST_WEIGHTS, UNITS, TensorLayer
+from streamrnn.kernels.cuda.tensor.layout import OCTET, TILE, padded_units, tick_shared_bytes
 
 _CODE = "streamrnn.kernels.cuda.code.tensor_tick"
 _THREADS = 128
@@ -126,7 +126,7 @@ def tick(
     layer : TensorLayer
     x : (n, I) float32, or states h of the layer below if `stacked`
     h, c
-        States, see tensor_layout.py.
+        States, see layout.py.
     n_streams : int
         N.
     octets : int32 (n_octets,), or 0
@@ -165,7 +165,7 @@ def head(
     ----------
     device : Device
     h
-        States, see tensor_layout.py.
+        States, see layout.py.
     w_out : (H, w_stride) float32
         `w_stride` is a multiple of 4, and begins at 16 bytes.
     b_out : (w_stride,) float32
@@ -216,7 +216,7 @@ def move(
     device : Device
     back : bool
     h, c
-        States, see tensor_layout.py.
+        States, see layout.py.
     h_rows, c_rows : (n, stride) float32
         0 to move zeros back.
     n, n_units, stride : int

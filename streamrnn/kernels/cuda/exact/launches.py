@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from streamrnn.kernels.cuda.device import Device
+from streamrnn.kernels.cuda.exact.tiling import MOST_THREADS, ROWS, Tiling
 from streamrnn.kernels.cuda.kernel import Kernel
-from streamrnn.kernels.cuda.tiling import MOST_THREADS, ROWS, Tiling
 
 _CODE = "streamrnn.kernels.cuda.code"
 _PRODUCT_THREADS, _SIMPLE_THREADS = 256, 256

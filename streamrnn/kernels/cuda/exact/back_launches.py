@@ -6,7 +6,8 @@ whatever the launch looks like, which the sizes of a network alone decide.
 
 from __future__ import annotations
 
-from streamrnn.kernels.cuda.back_tiling import (
+from streamrnn.kernels.cuda.device import Device
+from streamrnn.kernels.cuda.exact.back_tiling import (
     BPTT_THREADS,
     HEAD_COLUMNS,
     OUTER_COLUMNS,
@@ -15,10 +16,9 @@ from streamrnn.kernels.cuda.back_tiling import (
     OuterTiling,
     dz_stride,
 )
-from streamrnn.kernels.cuda.device import Device
+from streamrnn.kernels.cuda.exact.layout import LayerLayout
+from streamrnn.kernels.cuda.exact.tiling import Tiling
 from streamrnn.kernels.cuda.kernel import Kernel
-from streamrnn.kernels.cuda.layout import LayerLayout
-from streamrnn.kernels.cuda.tiling import Tiling
 
 _CODE = "streamrnn.kernels.cuda.code"
 _FLOAT_BYTES = 4

@@ -6,8 +6,8 @@ import numpy as np
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.arguments import as_argument, check_output
-from streamrnn.kernels.cuda import forward, launches
-from streamrnn.kernels.cuda.layout import state_places
+from streamrnn.kernels.cuda.exact import forward, launches
+from streamrnn.kernels.cuda.exact.layout import state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places
 from streamrnn.kernels.cuda.network import Network
 from streamrnn.kernels.params import State

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamrnn.kernels.cuda import launches
-from streamrnn.kernels.cuda.layout import LayerLayout, Layout, state_places
+from streamrnn.kernels.cuda.exact import launches
+from streamrnn.kernels.cuda.exact.layout import LayerLayout, Layout, state_places
+from streamrnn.kernels.cuda.exact.tiling import is_fused, make_tiling
 from streamrnn.kernels.cuda.memory import Places
 from streamrnn.kernels.cuda.network import LayerTape, Network, Tape
-from streamrnn.kernels.cuda.tiling import is_fused, make_tiling
 
 _FLOAT_BYTES = 4
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from streamrnn.kernels.cuda import back_launches, launches
-from streamrnn.kernels.cuda.back_tiling import OuterTiling, make_back_tiling, make_outer_tiling
-from streamrnn.kernels.cuda.layout import Layout, state_places
+from streamrnn.kernels.cuda.exact import back_launches, launches
+from streamrnn.kernels.cuda.exact.back_tiling import (
+    OuterTiling,
+    make_back_tiling,
+    make_outer_tiling,
+)
+from streamrnn.kernels.cuda.exact.layout import Layout, state_places
 from streamrnn.kernels.cuda.memory import Places
 from streamrnn.kernels.cuda.network import Network, Tape
 

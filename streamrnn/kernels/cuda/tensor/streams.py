@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.arguments import as_argument, check_output
-from streamrnn.kernels.cuda import tensor_ticks
-from streamrnn.kernels.cuda.layout import StatePlace, state_places
+from streamrnn.kernels.cuda.exact.layout import StatePlace, state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places
-from streamrnn.kernels.cuda.tensor import MOST_WEIGHTS, TensorLayer
-from streamrnn.kernels.cuda.tensor_layout import OCTET, c_words, h_words, padded_units
+from streamrnn.kernels.cuda.tensor import ticks
+from streamrnn.kernels.cuda.tensor.layers import MOST_WEIGHTS, TensorLayer
+from streamrnn.kernels.cuda.tensor.layout import OCTET, c_words, h_words, padded_units
 from streamrnn.kernels.params import State
 from streamrnn.kernels.streams import Rows, check_state
 
@@ -56,7 +56,7 @@ class TensorStreams:
         self._rows = Rows(n_streams)
         self._network, self._n_streams = network, n_streams
         self._layers: list[TensorLayer] = [layer for layer in network.tensor_layers if layer]
-        network.device.prepare(tensor_ticks.kernels_for(self._layers, network.layout.n_classes))
+        network.device.prepare(ticks.kernels_for(self._layers, network.layout.n_classes))
         places = Places()
         offsets = [
             (places.add(h_words(n_streams, n)), places.add(c_words(n_streams, n)))
@@ -145,7 +145,7 @@ class TensorStreams:
         network, layout = self._network, self._network.layout
         below = x
         for number, (layer, (h, c)) in enumerate(zip(self._layers, self._states, strict=True)):
-            tensor_ticks.tick(
+            ticks.tick(
                 layer,
                 x=below,
                 stacked=number > 0,
@@ -157,7 +157,7 @@ class TensorStreams:
                 n_octets=n_octets,
             )
             below = h
-        tensor_ticks.head(
+        ticks.head(
             network.device,
             h=below,
             w_out=network.packed + _FLOAT.itemsize * layout.w_out_t,
@@ -182,7 +182,7 @@ class TensorStreams:
             for (h, c), n_units in zip(
                 self._states, self._network.layout.hidden_sizes, strict=True
             ):
-                tensor_ticks.move(
+                ticks.move(
                     device, back=True, h=h, c=c, h_rows=0, c_rows=0,
                     n=len(rows), n_units=n_units, stride=0, streams=at,
                 )  # fmt: skip
@@ -222,7 +222,7 @@ class TensorStreams:
                 if back:
                     for address, part in parts:
                         device.write(address, part)
-                tensor_ticks.move(
+                ticks.move(
                     device, back=back, h=h, c=c, h_rows=base + at_h, c_rows=base + at_c,
                     n=end - begin, n_units=n_units, stride=place.stride, first=begin,
                     streams=0 if rows is None else base + at_rows,

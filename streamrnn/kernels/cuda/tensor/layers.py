@@ -27,7 +27,7 @@ import numpy as np
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.kernel import Kernel
 from streamrnn.kernels.cuda.memory import Buffer, Places
-from streamrnn.kernels.cuda.tensor_layout import (
+from streamrnn.kernels.cuda.tensor.layout import (
     OCTET,
     TILE,
     forward_shared_bytes,

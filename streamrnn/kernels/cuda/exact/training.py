@@ -13,9 +13,9 @@ import numpy as np
 
 from streamrnn.core.types import Floats
 from streamrnn.kernels.arguments import check_output
-from streamrnn.kernels.cuda import back_launches, forward
-from streamrnn.kernels.cuda.back_launches import kernels
-from streamrnn.kernels.cuda.backward import Work, go_back
+from streamrnn.kernels.cuda.exact import back_launches, forward
+from streamrnn.kernels.cuda.exact.back_launches import kernels
+from streamrnn.kernels.cuda.exact.backward import Work, go_back
 from streamrnn.kernels.cuda.memory import Buffer, Places
 from streamrnn.kernels.cuda.network import Network, Tape, flat, unflat
 from streamrnn.kernels.params import (

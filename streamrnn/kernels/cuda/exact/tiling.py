@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from streamrnn.kernels.cuda.layout import WARP, LayerLayout, fours
+from streamrnn.kernels.cuda.exact.layout import WARP, LayerLayout, fours
 
 #: Rows that a thread can have.
 ROWS = (1, 2, 4, 8)

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from streamrnn.kernels.cuda.layout import WARP, LayerLayout, fours
-from streamrnn.kernels.cuda.tiling import N_BARRIERS, Tiling, cycles
+from streamrnn.kernels.cuda.exact.layout import WARP, LayerLayout, fours
+from streamrnn.kernels.cuda.exact.tiling import N_BARRIERS, Tiling, cycles
 
 _FLOAT_BYTES = 4
 #: Most threads a block of `bptt`, by its rows a thread: what its registers leave room for.

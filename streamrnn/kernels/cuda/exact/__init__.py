@@ -1,0 +1,1 @@
+"""Exact float32: launches of the kernels, forwards and backwards, and where numbers lie."""
