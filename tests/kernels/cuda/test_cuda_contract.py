@@ -104,6 +104,20 @@ def test_gradients_are_finite_differences(backend):
     laws.gradients_are_finite_differences(backend, F32, (5, 3), wide_backend=laws.ORACLE)
 
 
+@pytest.mark.parametrize("hidden", [(34,), (48, 20)], ids=["one", "two"])
+def test_bf16_keeps_to_its_bound_and_to_its_bits(backend, hidden):
+    shape = Shape(n_in=6, hidden=hidden, n_classes=5, n_steps=3, n_rows=9, weight=0.25)
+    # Tensor cores take what the weights are multiplied by in bfloat16 too; tanh is exact here.
+    ways_laws.bf16_is_within_the_bound_of_rounded_weights(backend, F32, shape, 2.0**-8, 0.0)
+    ways_laws.every_way_gives_the_bits_of_a_sequence(backend, F32, "bf16", shape)
+    executed = {op for done in backend.device.counts for op in done.executed}
+    assert "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32" in executed
+
+
+def test_bf16_gives_back_the_weights(backend):
+    ways_laws.bf16_gives_back_the_weights_and_refuses_what_it_cannot(backend, F32)
+
+
 def test_huge_inputs_saturate(backend):
     laws.huge_inputs_saturate(backend, F32, 1e30, ODD)
 
