@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from cuda.bindings import nvjitlink
 from numba.cuda import api, compiler, dispatcher, types
 from numba.cuda.cudadrv import nvvm
@@ -32,6 +33,9 @@ _NUMBERS = {
     "u8": types.uint64,
     "f4": types.float32,
 }
+# numba-cuda names a function that NumPy 2.5 took away, and will not be changed (its issue 907).
+if not hasattr(np, "row_stack"):
+    np.row_stack = np.vstack  # noqa: NPY201
 _ENTRY = re.compile(r"\.entry\s+(\S+?)\s*\(")
 
 
