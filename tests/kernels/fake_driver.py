@@ -13,6 +13,7 @@ CODES = {
     "CUDA_SUCCESS": 0,
     "CUDA_ERROR_INVALID_VALUE": 1,
     "CUDA_ERROR_OUT_OF_MEMORY": 2,
+    "CUDA_ERROR_NOT_INITIALIZED": 3,
     "CUDA_ERROR_DEVICE_UNAVAILABLE": 46,
     "CUDA_ERROR_NO_DEVICE": 100,
     "CUDA_ERROR_INVALID_DEVICE": 101,
@@ -40,6 +41,10 @@ class FakeDriver:
         (kernel, grid, threads, shared bytes, arguments) of each.
     blocks : dict
         Address -> memory that was allocated.
+    is_late : bool
+        Copies from the host are done when somebody waits, as late as a device may do them.
+    context : object
+        The current one, of all threads.
     """
 
     CUresult = CUresult
@@ -48,7 +53,6 @@ class FakeDriver:
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
         CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT="n",
         CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
-        CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES="reads_host",
     )
     CUfunction_attribute = SimpleNamespace(
         CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES="static",
@@ -60,13 +64,15 @@ class FakeDriver:
     def __init__(self, *kernels: Kernel, capability=(9, 0), cuda=13000, n_bytes=100 * MIB):
         self.kernels = {kernel.name: kernel for kernel in kernels}
         self.attributes = dict(zip(("major", "minor"), capability, strict=True))
-        self.attributes |= {"n": 132, "shared": 227 << 10, "reads_host": 0}
+        self.attributes |= {"n": 132, "shared": 227 << 10}
         self.cuda, self.n_bytes = cuda, n_bytes
         self.errors: dict[str, str | Exception] = {}
         self.calls: list[str] = []
         self.launches: list[tuple[object, ...]] = []
         self.blocks: dict[int, ctypes.Array[ctypes.c_char]] = {}
         self.allowed: dict[str, int] = {}
+        self.is_late, self.context = False, None
+        self.waiting: list[tuple[int, int, int]] = []
 
     def __getattribute__(self, name):
         if not re.match("cu[A-Z]", name):
@@ -119,7 +125,12 @@ class FakeDriver:
     def n_free(self):
         return self.n_bytes - sum(map(len, self.blocks.values()))
 
+    def _cuCtxSetCurrent(self, context):
+        self.context = context
+        return (OK,)
+
     def _cuMemAlloc(self, n_bytes):
+        assert self.context == "context"
         if n_bytes > self.n_free():
             return CUresult.CUDA_ERROR_OUT_OF_MEMORY, 0
         block = ctypes.create_string_buffer(n_bytes)
@@ -131,7 +142,13 @@ class FakeDriver:
         return (OK,)
 
     def _cuMemcpyHtoDAsync(self, to, source, n_bytes, stream):
-        ctypes.memmove(to, source, n_bytes)
+        self.waiting.append((to, source, n_bytes))
+        return (OK,) if self.is_late else self._cuStreamSynchronize(stream)
+
+    def _cuStreamSynchronize(self, stream):
+        for copy in self.waiting:
+            ctypes.memmove(*copy)
+        self.waiting.clear()
         return (OK,)
 
     def _cuMemcpyDtoHAsync(self, to, source, n_bytes, stream):
@@ -141,6 +158,7 @@ class FakeDriver:
         return self._cuMemcpyHtoDAsync(to, source, n_bytes, stream)
 
     def _cuMemsetD8Async(self, address, value, n_bytes, stream):
+        self._cuStreamSynchronize(stream)
         ctypes.memset(address, value, n_bytes)
         return (OK,)
 

@@ -72,13 +72,27 @@ def test_what_is_written_copied_and_zeroed_is_read(device, n_floats):
             device.write(a, odd)
 
 
-def test_a_device_that_reads_the_hosts_memory_itself_is_waited_for(api):
-    x = np.zeros(4, np.float32)
-    for n_waits in (0, 1):
-        api.attributes["reads_host"] = n_waits
-        device = DriverDevice(api)
-        device.write(device.allocate(16), x)
-        assert api.calls.count("cuStreamSynchronize") == n_waits
+@pytest.mark.parametrize("n_bytes", [4, 3 << 10, 1 << 20, (1 << 20) + 4])
+def test_an_array_may_be_changed_right_after_it_was_written(api, device, n_bytes):
+    """However late the device reads, and however much is on its way."""
+    api.is_late = True
+    numbers = np.random.default_rng(n_bytes).integers(0, 255, (9, n_bytes), np.uint8)
+    places, source = [device.allocate(n_bytes) for _ in numbers], np.empty(n_bytes, np.uint8)
+    for address, a in zip(places, numbers, strict=True):
+        source[:] = a
+        device.write(address, source)
+    source[:] = 0
+    for address, a in zip(places, numbers, strict=True):
+        device.read(address, source)
+        assert np.array_equal(source, a)
+
+
+def test_many_small_writes_do_not_wait_for_the_device(api, device):
+    api.is_late = True
+    address = device.allocate(16)
+    for _ in range(1000):
+        device.write(address, np.zeros(4, np.float32))
+    assert "cuStreamSynchronize" not in api.calls
 
 
 def test_a_launch_passes_each_argument_in_its_form(api, device, compiled):
@@ -111,17 +125,18 @@ def test_much_shared_memory_is_asked_for_once(api, device):
     assert api.allowed == {"other": 100 << 10}
 
 
-def test_every_thread_enters_the_context_once(api, device):
-    def work():
-        for _ in range(3):
-            device.zero(device.allocate(1), 1)
+def test_every_thread_works_in_the_devices_context(api, device):
+    """Whatever another library left there."""
 
-    for _ in range(2):
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
+    def work():
+        api.context = "another"
+        device.zero(device.allocate(1 << 20), 1)
+
     work()
-    assert api.calls.count("cuCtxSetCurrent") == 3
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(api.blocks) == 2
 
 
 def test_time_and_graphs(api, device):
@@ -249,7 +264,7 @@ def test_devices_that_are_hidden_are_said_to_be(monkeypatch, api, hidden):
 @pytest.mark.parametrize(
     ("cuda", "line"),
     [
-        (12040, TOO_OLD),
+        (12040, f"{TOO_OLD}, or kernels that were compiled with numba-cuda[cu12]"),
         (13000, "Fake H100 (sm_90a) does not take kernel other-t256b1: compile it again"),
     ],
 )
@@ -278,6 +293,12 @@ def test_a_fault_on_the_device_names_the_kernel_that_was_started_last(api, devic
     arguments = () if what == "wait" else (ctypes_address(device), x)
     with pytest.raises(BackendUnavailable, match="kernel other-t256b1 was started last"):
         getattr(device, what)(*arguments)
+
+
+def test_a_forked_process_is_told_that_it_is_one(api, device):
+    api.errors = {"cuCtxSetCurrent": "CUDA_ERROR_NOT_INITIALIZED"}
+    with pytest.raises(BackendUnavailable, match="forked"):
+        device.allocate(1)
 
 
 def ctypes_address(device):

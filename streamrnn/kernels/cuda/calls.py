@@ -12,6 +12,7 @@ NEEDED = (13, 0)
 _NEEDED_DRIVER = "580"
 _OLD_DRIVER = {"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE"}
 _NO_DEVICE = {"CUDA_ERROR_NO_DEVICE", "CUDA_ERROR_INVALID_DEVICE"}
+_NOT_INITIALIZED = "CUDA_ERROR_NOT_INITIALIZED"
 #: What a kernel did; the driver says so at whatever is asked of it next.
 _FAULTS = {
     "CUDA_ERROR_ASSERT",
@@ -87,6 +88,8 @@ class Calls:
             return BackendUnavailable(self.too_old())
         said = self.api.cuGetErrorString(code)[1]
         words = said.decode(errors="replace") if isinstance(said, bytes) else "unknown error"
+        if error == _NOT_INITIALIZED:
+            words += "; a process that was forked cannot use the GPU of the one before"
         if error in _FAULTS and self.last:
             words += f"; kernel {self.last} was started last"
         return BackendUnavailable(f"{self.device_name}: {what} failed: {words} ({error})")

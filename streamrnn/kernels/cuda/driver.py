@@ -23,11 +23,10 @@ from streamrnn.kernels.cuda.calls import NEEDED, Calls, dotted, name_of, no_devi
 from streamrnn.kernels.cuda.device import Array
 from streamrnn.kernels.cuda.kernel import OLDEST, Kernel, architecture
 from streamrnn.kernels.cuda.pool import Pool
+from streamrnn.kernels.cuda.staging import Staging
 
 #: A block gets so much shared memory without asking.
 _PLAIN_SHARED_BYTES = 48 << 10
-#: Reads up to here go through memory that the device writes directly.
-_STAGE_BYTES = 64 << 10
 #: How each argument lies in its 8 bytes.
 _FORMS = {"i4": "i4x", "i8": "q", "u4": "I4x", "u8": "Q", "f4": "f4x"}
 _MIB = 1 << 20
@@ -131,7 +130,6 @@ class DriverDevice:
         self._cu = Calls(api)
         self.driver_version = self._cu.driver_version
         self._lock = threading.RLock()  # memory may come back while something else is being done
-        self._entered = threading.local()
         self._loaded: dict[Kernel, _Loaded] = {}
         device = self._first_device()
         name: bytes = self._cu.call("cuDeviceGetName", 100, device)
@@ -145,7 +143,6 @@ class DriverDevice:
         self.capability = (ask("COMPUTE_CAPABILITY_MAJOR"), ask("COMPUTE_CAPABILITY_MINOR"))
         self.n_multiprocessors = ask("MULTIPROCESSOR_COUNT")
         self.shared_bytes = ask("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN")
-        self._reads_host = bool(ask("PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES"))
         if self.capability < OLDEST:
             raise BackendUnavailable(
                 f"{self.name} is too old: compute capability {dotted(self.capability)}, and"
@@ -156,7 +153,7 @@ class DriverDevice:
         self.n_bytes = int(self._cu.call("cuDeviceTotalMem", device))
         flags = api.CUstream_flags.CU_STREAM_NON_BLOCKING
         self._stream = self._cu.call("cuStreamCreate", int(flags))
-        self._stage = int(self._cu.call("cuMemHostAlloc", _STAGE_BYTES, 0))
+        self._staging = Staging(lambda n: int(self._cu.call("cuMemHostAlloc", n, 0)))
         self._pool = Pool(self._take, self._release)
 
     # ---- memory
@@ -189,12 +186,18 @@ class DriverDevice:
 
     def write(self, address: int, source: Array) -> None:
         """See `Device`."""
-        if not source.nbytes:
+        data, n_bytes = _data(source), source.nbytes
+        if not n_bytes:
             return
         with self._lock:
             self._enter()
-            self._cu.call("cuMemcpyHtoDAsync", address, _data(source), source.nbytes, self._stream)
-            if self._reads_host:  # else the driver has taken all of it before it returns
+            staged = self._staging.takes(n_bytes)
+            if staged:
+                if not self._staging.has_room(n_bytes):
+                    self.wait()
+                data = self._staging.put(data, n_bytes)
+            self._cu.call("cuMemcpyHtoDAsync", address, data, n_bytes, self._stream)
+            if not staged:  # nobody knows when the driver has read it
                 self.wait()
 
     def read(self, address: int, into: Array) -> None:
@@ -204,11 +207,11 @@ class DriverDevice:
             return
         with self._lock:
             self._enter()
-            direct = n_bytes > _STAGE_BYTES
-            to = data if direct else self._stage
+            staged = n_bytes <= self._staging.READ_BYTES
+            to = self._staging.read_at if staged else data
             self._cu.call("cuMemcpyDtoHAsync", to, address, n_bytes, self._stream)
             self.wait()
-            if not direct:
+            if staged:
                 ctypes.memmove(data, to, n_bytes)
 
     def copy(self, to: int, source: int, n_bytes: int) -> None:
@@ -285,6 +288,7 @@ class DriverDevice:
         with self._lock:
             self._enter()
             self._cu.call("cuStreamSynchronize", self._stream)
+            self._staging.clear()
 
     def _load(self, kernel: Kernel, code: bytes) -> _Loaded:
         image = np.frombuffer(code, np.uint8)
@@ -312,7 +316,7 @@ class DriverDevice:
 
     def _refused(self, kernel: Kernel) -> str:
         if self._cu.driver_version < NEEDED:
-            return self._cu.too_old()
+            return f"{self._cu.too_old()}, or kernels that were compiled with numba-cuda[cu12]"
         name = architecture(self.capability)
         return f"{self.name} ({name}) does not take kernel {kernel.full_name}: compile it again"
 
@@ -367,10 +371,8 @@ class DriverDevice:
         return self._cu.call("cuDeviceGet", 0)
 
     def _enter(self) -> None:
-        """Make the device's context this thread's."""
-        if not getattr(self._entered, "is_done", False):
-            self._cu.call("cuCtxSetCurrent", self._context)
-            self._entered.is_done = True
+        """Make the device's context this thread's, whatever other libraries left there."""
+        self._cu.call("cuCtxSetCurrent", self._context)
 
 
 def _data(a: Array) -> int:

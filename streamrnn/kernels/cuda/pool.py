@@ -32,7 +32,8 @@ class Pool:
     @property
     def n_kept_bytes(self) -> int:
         """How much nobody has."""
-        return sum(size * len(addresses) for size, addresses in self._kept.items())
+        # Of a copy: more may come back meanwhile, whenever Python collects its garbage.
+        return sum(size * len(addresses) for size, addresses in list(self._kept.items()))
 
     def take(self, n_bytes: int) -> int:
         """Return the address of at least `n_bytes`; 0 if the driver has too few left."""
