@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from streamrnn.core.types import I64
@@ -49,7 +51,10 @@ class Places:
         ------
         ValueError
             There are not as many.
+        TypeError
+            `n` is no whole number.
         """
+        n = operator.index(n)  # half a stream would take a part of the count
         if not 0 <= n <= self.n_free:
             raise ValueError(
                 f"{n} streams cannot join: {self.n_free} of the fleet's {len(self.ids)} places are"

@@ -291,6 +291,14 @@ def drop(frames: Frames, lost: Iterable[int]) -> Frames:
     return Frames(x, frames.seq[: len(x)], frames.t_us[: len(x)])
 
 
+def test_half_a_stream_does_not_join():
+    fleet = Fleet(bundle(), 4)
+    with pytest.raises(TypeError, match="integer"):
+        fleet.join(1.5)
+    assert fleet.n_free == 4
+    assert np.array_equal(fleet.join(np.int64(4)), np.arange(4))
+
+
 def test_no_streams_and_no_frames():
     fleet = Fleet(bundle(), 2)
     none = np.empty(0, np.int64)
