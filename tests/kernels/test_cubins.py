@@ -75,6 +75,21 @@ def test_what_was_compiled_once_is_found_again(built):
     assert built[2:] == [(TINY, "sm_80")]
 
 
+def test_a_compiler_is_tried_before_it_is_relied_on(built, monkeypatch):
+    cubins.check([TINY, MORE], HOPPER)
+    cubins.check([TINY, MORE], HOPPER)
+    assert built == [(TINY, "sm_90a")]
+
+    def build(wanted, keep):
+        raise BackendUnavailable("cannot compile the kernels of tiny: NvvmSupportError: ...")
+
+    monkeypatch.setattr(cubins, "build", build)
+    cubins.check([TINY, MORE], HOPPER)
+    line = r"NvvmSupportError: ...; pip install .* or let STREAMRNN_CUBIN_DIR .*make gpu-kernels"
+    with pytest.raises(BackendUnavailable, match=line):
+        cubins.check([TINY, MORE], (8, 0))
+
+
 def test_other_sources_descriptions_and_compilers_are_other_code(built, monkeypatch):
     cubins.codes([TINY], HOPPER)
     before = cubins.digest(TINY)

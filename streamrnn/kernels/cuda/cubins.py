@@ -78,7 +78,13 @@ def codes(kernels: Iterable[Kernel], capability: tuple[int, int]) -> dict[Kernel
             found[kernel] = code
             store.write(*_key(kernel, architecture_name), code)
 
-        build([(kernel, name) for kernel in missing], keep)
+        try:
+            build([(kernel, name) for kernel in missing], keep)
+        except BackendUnavailable as error:
+            raise BackendUnavailable(
+                f"{error}; {INSTALL} brings a compiler that is known to do, or let {VARIABLE} name"
+                " a folder of compiled ones (make gpu-kernels)"
+            ) from None
     return found
 
 
@@ -97,14 +103,18 @@ def prepare(kernels: Iterable[Kernel], capability: tuple[int, int]) -> int:
 
 
 def check(kernels: Iterable[Kernel], capability: tuple[int, int]) -> None:
-    """Make sure that kernels are there or can be compiled.
+    """Make sure that kernels are there or can be compiled: if none is there, one is compiled.
 
     Raises
     ------
     BackendUnavailable
-        There is no compiler, and some are missing.
+        There is no compiler that works, and some are missing.
     """
-    if not has_compiler():
+    kernels = list(kernels)
+    if has_compiler():
+        if not any(is_ready(kernel, capability) for kernel in kernels):
+            codes(kernels[:1], capability)
+    else:
         missing = [kernel for kernel in kernels if not is_ready(kernel, capability)]
         if missing:
             _check_compiler(missing, capability)
