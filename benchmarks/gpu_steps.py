@@ -80,7 +80,7 @@ def rows_of(job: Job) -> list[dict[str, Any]]:
                 "kernel": name,
                 "instructions": (n_instructions - before[0]) / per,
                 "sums": (n_sums - before[2]) / per,
-                "least_sums": _least_sums(job),
+                "least_sums": _least_sums(job, name),
                 "conflicts": (n_conflicts - before[1]) / per,
             }
         )
@@ -125,10 +125,12 @@ def _executed(job: Job, n_steps: int) -> dict[str, tuple[int, int, int]]:
     return {name: (t["all"], t["conflicts"], t["sums"]) for name, t in totals.items()}
 
 
-def _least_sums(job: Job) -> float:
-    """Return the multiply-adds of a layer for a row and step, as a warp's instructions."""
+def _least_sums(job: Job, kernel: str) -> float:
+    """Return the multiply-adds of a kernel for a row and step, as a warp's instructions."""
     if job.precision == "exact":
-        return 4 * job.n_units * (job.n_in + job.n_units) / _WARP
+        # Another kernel has summed the inputs, or takes the gradients back to them.
+        is_recurrent = "projected1" in kernel or kernel.startswith("bptt")
+        return 4 * job.n_units * ((0 if is_recurrent else job.n_in) + job.n_units) / _WARP
     n_in = -(-job.n_in // _TILE) * _TILE
     return (4 * job.n_units // _TILE) * ((n_in + job.n_units) // _TILE) / _OCTET
 
