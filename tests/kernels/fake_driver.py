@@ -101,7 +101,7 @@ class FakeDriver:
         return OK, number
 
     def _cuDeviceGetName(self, length, device):
-        return OK, b"Fake H100\0\0".ljust(length, b"\0")
+        return OK, b"Fake H100\0".ljust(length, b" ")  # as the bindings begin
 
     def _cuDeviceGetAttribute(self, what, device):
         return OK, self.attributes[what]

@@ -133,7 +133,7 @@ class DriverDevice:
         self._loaded: dict[Kernel, _Loaded] = {}
         device = self._first_device()
         name: bytes = self._cu.call("cuDeviceGetName", 100, device)
-        self.name = self._cu.device_name = name.decode(errors="replace").rstrip("\0")
+        self.name = self._cu.device_name = name.partition(b"\0")[0].decode(errors="replace")
         kinds = api.CUdevice_attribute
 
         def ask(what: str) -> int:
