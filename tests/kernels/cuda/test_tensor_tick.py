@@ -137,6 +137,18 @@ def test_octets_of_streams():
     assert [len(a) for a in octets_of(np.empty(0, np.int64))] == [0, 0]
 
 
+@pytest.mark.parametrize(("n", "n_streams"), [(1, 1), (1, 900), (3, 20), (60, 70), (60, 9000)])
+def test_each_stream_is_found_in_its_octet(n, n_streams):
+    rows = np.random.default_rng(n).permutation(n_streams)[:n]
+    octets, positions = octets_of(rows)
+    places = positions.reshape(-1, 8)
+    which, inside = np.nonzero(places >= 0)
+    assert np.array_equal(octets, np.unique(octets))
+    assert np.array_equal(np.sort(8 * octets[which] + inside), np.sort(rows))
+    assert np.array_equal(rows[places[which, inside]], 8 * octets[which] + inside)
+    assert (places >= 0).any(axis=1).all()
+
+
 def test_other_networks_are_ticked_otherwise():
     """An odd number of units, or states of two layers that do not fit together into registers."""
     for hidden in ((33,), (130,), (64, 128)):

@@ -247,10 +247,15 @@ def octets_of(rows: I64) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     positions : int32 (8 m,)
         For each stream of these octets its place in `rows`; -1 if it is not there.
     """
-    octets = np.unique(rows // OCTET)
+    own, inside = rows // OCTET, rows % OCTET
+    if int(own.max(initial=-1)) < 8 * len(rows):  # many: to mark them is quicker than to sort
+        is_there = np.zeros(int(own.max(initial=-1)) + 1, np.bool_)
+        is_there[own] = True
+        octets, which = np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[own]
+    else:
+        octets, which = np.unique(own, return_inverse=True)
     positions = np.full(OCTET * len(octets), -1, np.int32)
-    which = np.searchsorted(octets, rows // OCTET)
-    positions[OCTET * which + rows % OCTET] = np.arange(len(rows))
+    positions[OCTET * which + inside] = np.arange(len(rows))
     return octets.astype(np.int32), positions
 
 
