@@ -232,7 +232,8 @@ TOO_OLD = (
     ("errors", "options", "line"),
     [
         ({"cuDriverGetVersion": NO_LIBRARY}, {},
-         "no NVIDIA driver is installed here (libcuda.so.1 was not found)"),
+         "no NVIDIA driver is installed here (libcuda.so.1 was not found);"
+         " a GPU needs 580 or newer"),
         ({"cuInit": "CUDA_ERROR_NO_DEVICE"}, {}, "the NVIDIA driver gives no GPU to this process"),
         ({"cuInit": "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"}, {"cuda": 12040}, TOO_OLD),
         ({"cuMemHostAlloc": LACKS}, {"cuda": 12040},

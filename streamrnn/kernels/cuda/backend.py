@@ -36,6 +36,8 @@ PIECE_BYTES = 256 << 20
 class CudaBackend:
     """Runs networks in float32 on a CUDA device. See `Backend` for what each method promises.
 
+    A handle, and all that is made of it, is used by one thread at a time.
+
     Parameters
     ----------
     device : Device

@@ -58,7 +58,8 @@ class Calls:
             result = api.cuDriverGetVersion()
         except RuntimeError:  # what the bindings raise when they find no library
             raise BackendUnavailable(
-                "no NVIDIA driver is installed here (libcuda.so.1 was not found)"
+                "no NVIDIA driver is installed here (libcuda.so.1 was not found);"
+                f" a GPU needs {_NEEDED_DRIVER} or newer"
             ) from None
         self.driver_version = (0, 0)
         number = int(self.value(result, "cuDriverGetVersion"))
