@@ -10,6 +10,7 @@ import numpy as np
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.arguments import as_argument, check_output
+from streamrnn.kernels.checks import check_state
 from streamrnn.kernels.params import Params, State, padded
 
 
@@ -84,22 +85,6 @@ def repeated(rows: I64, marks: I64) -> int | None:
     marks[rows] = order
     is_other = marks[rows] != order
     return int(rows[is_other][0]) if is_other.any() else None
-
-
-def check_state(params: Params, state: State, n_rows: int) -> None:
-    """Check that a state is that of `n_rows` streams of a network.
-
-    Raises
-    ------
-    ValueError
-        Other sizes, another dtype, or another number of rows.
-    """
-    sizes = tuple(a.shape[1] for a in state.h)
-    if sizes != params.hidden_sizes or state.arena.dtype != params.dtype or state.n_rows != n_rows:
-        raise ValueError(
-            f"state is {state.arena.dtype} of hidden sizes {sizes} and {state.n_rows} rows,"
-            f" expected {params.dtype} of {params.hidden_sizes} and {n_rows} rows"
-        )
 
 
 class HostStreams:

@@ -8,6 +8,7 @@ import numpy as np
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.arguments import as_argument, check_output
+from streamrnn.kernels.checks import check_state, checked_batch, checked_ends, checked_mask
 from streamrnn.kernels.cuda.device import Device
 from streamrnn.kernels.cuda.exact import forward, launches
 from streamrnn.kernels.cuda.exact.streams import DeviceStreams
@@ -25,7 +26,6 @@ from streamrnn.kernels.params import (
     State,
     UpdateResult,
 )
-from streamrnn.kernels.streams import check_state
 
 _FLOAT = np.dtype(np.float32)
 #: A run that keeps no tape takes up about so much memory at once, however long it is: it is done
@@ -130,7 +130,7 @@ class CudaBackend:
         check_state(handle.params, state, n_rows)
         x = as_argument("x", x, _FLOAT, (None, n_rows, layout.n_inputs))
         ends = None if lengths is None else checked_ends(lengths, len(x), n_rows)
-        mask = checked_mask(handle, out_mask, n_rows)
+        mask = checked_mask(handle.params, out_mask, n_rows)
         logits = np.zeros((len(x), n_rows, layout.n_classes), np.float32)
         if keep_tape:
             handle.check_exact()
@@ -210,20 +210,7 @@ class CudaBackend:
         `opt.m` and `opt.v` live on the device while the handle is trained with the same `opt`;
         `download` brings them back into it.
         """
-        layout, n_rows = handle.layout, batch.state.n_rows
-        check_state(handle.params, batch.state, n_rows)
-        x = as_argument("batch.x", batch.x, _FLOAT, (None, n_rows, layout.n_inputs))
-        n_steps = len(x)
-        checked = Batch(
-            x=x,
-            targets=as_argument("batch.targets", batch.targets, np.int64, (n_steps, n_rows)),
-            weights=as_argument("batch.weights", batch.weights, _FLOAT, (n_steps, n_rows)),
-            lengths=checked_ends(batch.lengths, n_steps, n_rows),
-            state=batch.state,
-            out_mask=checked_mask(handle, batch.out_mask, n_rows),
-        )
-        classes = as_argument("class_weights", loss.class_weights, _FLOAT, (layout.n_classes,))
-        checked_loss = LossSpec(classes, loss.label_smoothing)
+        checked, checked_loss = checked_batch(handle.params, batch, loss)
         result: UpdateResult = handle.trainer.update(checked, checked_loss, adam, opt)
         return result
 
@@ -231,18 +218,3 @@ class CudaBackend:
 def _check_dtype(dtype: np.dtype[Any]) -> None:
     if dtype != np.float32:
         raise ValueError(f"weights are {dtype}, the cuda backend takes float32")
-
-
-def checked_ends(lengths: I64, n_steps: int, n_rows: int) -> I64:
-    """Return the rows' lengths, or raise ValueError."""
-    ends = as_argument("lengths", lengths, np.int64, (n_rows,))
-    if n_rows and (ends.min() < 0 or ends.max() > n_steps):
-        raise ValueError(f"lengths are {ends}, expected {n_rows} numbers in 0..{n_steps}")
-    return ends
-
-
-def checked_mask(handle: Network, out_mask: Floats | None, n_rows: int) -> Floats | None:
-    """Return the factors on the last hidden vectors, or raise ValueError."""
-    if out_mask is None:
-        return None
-    return as_argument("out_mask", out_mask, _FLOAT, (n_rows, handle.layout.n_last))

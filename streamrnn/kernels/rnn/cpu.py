@@ -12,6 +12,7 @@ import numpy as np
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels import native
 from streamrnn.kernels.arguments import as_argument, check_output
+from streamrnn.kernels.checks import check_state, checked_batch, checked_ends, checked_mask
 from streamrnn.kernels.params import (
     AdamSpec,
     Batch,
@@ -195,14 +196,14 @@ class CpuBackend:
     def step(self, handle: Network, x: Floats, state: State, logits: Floats) -> None:
         """Advance every row by one frame."""
         params, n_rows = handle.params, state.n_rows
-        _check_state(params, state)
+        check_state(params, state, n_rows)
         x = as_argument("x", x, handle.dtype, (n_rows, params.n_inputs))
         check_output("logits", logits, handle.dtype, (n_rows, params.n_classes))
         handle.run(x[None], state, logits, None, None, self.n_threads)
 
     def stepper(self, handle: Network, state: State, logits: Floats) -> Stepper:
         """Return what steps the rows of `state` again and again."""
-        _check_state(handle.params, state)
+        check_state(handle.params, state, state.n_rows)
         return Stepper(handle.header, handle.plan, state, logits, handle)
 
     def streams(self, handle: Network, n_streams: int) -> HostStreams:
@@ -223,10 +224,10 @@ class CpuBackend:
         """Run T steps."""
         params = handle.params
         n_rows = state.n_rows
-        _check_state(params, state)
+        check_state(params, state, n_rows)
         x = as_argument("x", x, handle.dtype, (None, n_rows, params.n_inputs))
-        ends = None if lengths is None else _checked_ends(lengths, len(x), n_rows)
-        mask = _checked_mask(handle, out_mask, n_rows)
+        ends = None if lengths is None else checked_ends(lengths, len(x), n_rows)
+        mask = checked_mask(params, out_mask, n_rows)
         if keep_tape:
             return handle.trainer.forward(x, state, ends, mask)
         logits = np.zeros((len(x), n_rows, params.n_classes), handle.dtype)
@@ -245,7 +246,7 @@ class CpuBackend:
         shape = (tape.n_steps, tape.n_rows, params.n_classes)
         d_logits = as_argument("d_logits", d_logits, handle.dtype, shape)
         start = self.zero_state(handle, tape.n_rows) if d_state is None else d_state.copy()
-        _check_state(params, start)
+        check_state(params, start, tape.n_rows)
         grads, d_x = handle.trainer.backward(tape, d_logits, start)
         return grads, d_x, start
 
@@ -253,42 +254,5 @@ class CpuBackend:
         self, handle: Network, batch: Batch, loss: LossSpec, adam: AdamSpec, opt: OptState
     ) -> UpdateResult:
         """Do one update, in buffers that the handle keeps."""
-        params, dtype = handle.params, handle.dtype
-        n_rows = batch.state.n_rows
-        _check_state(params, batch.state)
-        x = as_argument("batch.x", batch.x, dtype, (None, n_rows, params.n_inputs))
-        n_steps = len(x)
-        checked = Batch(
-            x=x,
-            targets=as_argument("batch.targets", batch.targets, np.int64, (n_steps, n_rows)),
-            weights=as_argument("batch.weights", batch.weights, dtype, (n_steps, n_rows)),
-            lengths=_checked_ends(batch.lengths, n_steps, n_rows),
-            state=batch.state,
-            out_mask=_checked_mask(handle, batch.out_mask, n_rows),
-        )
-        classes = as_argument("class_weights", loss.class_weights, dtype, (params.n_classes,))
-        checked_loss = LossSpec(classes, loss.label_smoothing)
+        checked, checked_loss = checked_batch(handle.params, batch, loss)
         return handle.trainer.update(checked, checked_loss, adam, opt, self.n_threads)
-
-
-def _check_state(params: Params, state: State) -> None:
-    sizes = tuple(a.shape[1] for a in state.h)
-    if sizes != params.hidden_sizes or state.arena.dtype != params.dtype:
-        raise ValueError(
-            f"state is {state.arena.dtype} of hidden sizes {sizes},"
-            f" expected {params.dtype} of {params.hidden_sizes}"
-        )
-
-
-def _checked_ends(lengths: I64, n_steps: int, n_rows: int) -> I64:
-    ends = as_argument("lengths", lengths, np.int64, (n_rows,))
-    if n_rows and (ends.min() < 0 or ends.max() > n_steps):
-        raise ValueError(f"lengths are {ends}, expected {n_rows} numbers in 0..{n_steps}")
-    return ends
-
-
-def _checked_mask(handle: Network, out_mask: Floats | None, n_rows: int) -> Floats | None:
-    if out_mask is None:
-        return None
-    shape = (n_rows, handle.params.hidden_sizes[-1])
-    return as_argument("out_mask", out_mask, handle.dtype, shape)

@@ -340,27 +340,32 @@ def power_of_two(typing_context: Any, shifted: Any) -> Any:
     return shifted(shifted), codegen
 
 
-_KINDS = (*VECTORS.values(), *WIDE.values())
+_signature, _infer_global, _lower_builtin = (
+    cast(Callable[..., Any], f) for f in (signature, infer_global, lower_builtin)
+)
 
 
-def _define_operator(function: Callable[..., Any], instruction: str) -> None:
-    """Give vectors one of Python's operators."""
+def define_operators(kinds: list[Any]) -> None:
+    """Give kinds of vectors Python's ``+ - * /``, lane by lane."""
+    for function, instruction in (
+        (operator.add, "fadd"),
+        (operator.sub, "fsub"),
+        (operator.mul, "fmul"),
+        (operator.truediv, "fdiv"),
+    ):
+        _define_operator(function, instruction, kinds)
 
+
+def _define_operator(function: Callable[..., Any], instruction: str, kinds: list[Any]) -> None:
     class Template(ConcreteTemplate):
-        cases = [_signature(kind, kind, kind) for kind in _KINDS]  # noqa: RUF012
+        cases = [_signature(kind, kind, kind) for kind in kinds]  # noqa: RUF012
 
     def lower(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         return getattr(builder, instruction)(*arguments)
 
     _infer_global(function)(Template)
-    for kind in _KINDS:
+    for kind in kinds:
         _lower_builtin(function, kind, kind)(lower)
 
 
-_signature, _infer_global, _lower_builtin = (
-    cast(Callable[..., Any], f) for f in (signature, infer_global, lower_builtin)
-)
-_define_operator(operator.add, "fadd")
-_define_operator(operator.sub, "fsub")
-_define_operator(operator.mul, "fmul")
-_define_operator(operator.truediv, "fdiv")
+define_operators([*VECTORS.values(), *WIDE.values()])

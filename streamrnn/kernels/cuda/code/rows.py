@@ -12,19 +12,17 @@ unsigned 64-bit one.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 from llvmlite import ir
-from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.cuda import cgutils, types
 from numba.cuda.extending import register_model
-from numba.extending import lower_builtin, models
+from numba.extending import models
 
 from streamrnn.kernels.cuda.code.words import intrinsic
-from streamrnn.kernels.rnn.simd import Vector, ir_type
+from streamrnn.kernels.rnn.simd import Vector, define_operators, ir_type
 
 I32, I64, FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _FOUR = ir.VectorType(FLOAT, 4)
@@ -49,27 +47,7 @@ KINDS: dict[int, Any] = {1: types.float32} | {n: Rows(n) for n in (2, 4, 8)}
 _VECTORS = [kind for kind in KINDS.values() if isinstance(kind, Rows)]
 
 
-def _define_operator(function: Callable[..., Any], instruction: str) -> None:
-    """Give rows one of Python's operators."""
-
-    class Template(ConcreteTemplate):
-        cases = [_signature(kind, kind, kind) for kind in _VECTORS]  # noqa: RUF012
-
-    def lower(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
-        return getattr(builder, instruction)(*arguments)
-
-    _infer_global(function)(Template)
-    for kind in _VECTORS:
-        _lower_builtin(function, kind, kind)(lower)
-
-
-_signature, _infer_global, _lower_builtin = (
-    cast(Callable[..., Any], f) for f in (signature, infer_global, lower_builtin)
-)
-_define_operator(operator.add, "fadd")
-_define_operator(operator.sub, "fsub")
-_define_operator(operator.mul, "fmul")
-_define_operator(operator.truediv, "fdiv")
+define_operators(_VECTORS)
 
 
 def n_lanes(kind: Any) -> int:

@@ -6,12 +6,13 @@ import numpy as np
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.arguments import as_argument, check_output
+from streamrnn.kernels.checks import check_state
 from streamrnn.kernels.cuda.exact import forward, launches
 from streamrnn.kernels.cuda.exact.layout import state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places
 from streamrnn.kernels.cuda.network import Network
 from streamrnn.kernels.params import State
-from streamrnn.kernels.streams import Rows, check_state
+from streamrnn.kernels.streams import Rows
 
 _FLOAT = np.dtype(np.float32)
 #: A tick takes up about so much memory at once beside the state: it is done in pieces of rows.

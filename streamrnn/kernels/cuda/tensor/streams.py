@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.arguments import as_argument, check_output
+from streamrnn.kernels.checks import check_state
 from streamrnn.kernels.cuda.exact.layout import StatePlace, state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places
 from streamrnn.kernels.cuda.tensor import ticks
 from streamrnn.kernels.cuda.tensor.layers import MOST_WEIGHTS, TensorLayer
 from streamrnn.kernels.cuda.tensor.layout import OCTET, c_words, h_words, padded_units
 from streamrnn.kernels.params import State
-from streamrnn.kernels.streams import Rows, check_state
+from streamrnn.kernels.streams import Rows
 
 if TYPE_CHECKING:
     from streamrnn.kernels.cuda.network import Network
