@@ -46,10 +46,24 @@ def options_of(
     made.add_argument(
         "--interpreter",
         action="store_true",
-        default=bool(os.environ.get(VARIABLE)),
+        default=stands_in(),
         help="small sizes on an interpreter: shows that it runs, measures nothing",
     )
     return made.parse_args(arguments)
+
+
+def stands_in() -> bool:
+    """Return whether STREAMRNN_GPU asks for the interpreter.
+
+    Raises
+    ------
+    SystemExit
+        It names something else.
+    """
+    value = os.environ.get(VARIABLE, "")
+    if value not in ("", "interpreter"):
+        raise SystemExit(f"{VARIABLE} is {value!r}, expected interpreter or nothing")
+    return bool(value)
 
 
 class Bench:

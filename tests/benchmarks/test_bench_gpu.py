@@ -23,6 +23,7 @@ from benchmarks.gpu_shapes import SEQUENCES, Sequences, Streams, weights
 
 ROOT = Path(__file__).parents[2]
 PEER = "torch nn.LSTM"
+PYTEST = ("pytest", "-c", "tests/gpu/pytest.ini", "--rootdir=.", "tests/gpu")
 
 
 class Clock:
@@ -216,11 +217,28 @@ def test_without_a_gpu_there_is_one_clear_line():
     assert done.returncode == NO_GPU
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("no GPU: ")
-    done = run("pytest", "-c", "tests/gpu/pytest.ini", "--rootdir=.", "tests/gpu", **hidden)
+    done = run(*PYTEST, **hidden)
     assert done.returncode != 0
     assert done.stdout == ""
     (line,) = done.stderr.split("\n\n")[0].splitlines()
     assert line.startswith("ERROR: no GPU: ")
+
+
+@pytest.mark.parametrize("words", [("benchmarks.gpu_all",), PYTEST])
+def test_what_is_not_installed_is_one_clear_line(words, tmp_path):
+    lacking = "raise ModuleNotFoundError(name='llvmlite')\n"
+    (tmp_path / "llvmlite.py").write_text(lacking, encoding="utf-8")
+    done = run(*words, PYTHONPATH=str(tmp_path))
+    assert done.returncode != 0
+    assert done.stdout == ""
+    (line,) = done.stderr.split("\n\n")[0].splitlines()
+    assert "llvmlite is not installed" in line
+
+
+def test_what_stands_in_for_a_gpu_is_no_guess():
+    done = run("benchmarks.gpu_all", STREAMRNN_GPU="interpeter")
+    assert done.returncode == 1
+    assert done.stderr == "STREAMRNN_GPU is 'interpeter', expected interpreter or nothing\n"
 
 
 needs_compiler = pytest.mark.skipif(

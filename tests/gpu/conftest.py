@@ -53,6 +53,8 @@ def pytest_configure(config):
         _backends["tested"] = _make()
     except BackendUnavailable as error:
         raise pytest.UsageError(f"no GPU: {error}") from None
+    except ModuleNotFoundError as missing:
+        raise pytest.UsageError(f"{missing.name} is not installed, and is needed") from None
 
 
 def pytest_ignore_collect(config):
