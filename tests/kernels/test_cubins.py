@@ -183,6 +183,34 @@ def test_a_folder_is_filled_once(tmp_path, built, monkeypatch, capsys):
     assert cubins.codes([TINY], (8, 6)) == {TINY: b"tiny-times3-t64b1 sm_80 1"}
 
 
+def test_a_folder_says_how_much_is_to_be_done(tmp_path, built, monkeypatch, capsys):
+    monkeypatch.setattr(catalogue, "catalogue", lambda capability: [TINY, MORE])
+    arguments = ["--architecture", "sm_90a", "--into", str(tmp_path)]
+    assert cubins.main(arguments) == 0
+    first, _ = capsys.readouterr().err.splitlines()
+    assert first == "compiling 2 kernels for sm_90a (half a second or more each) ..."
+    assert cubins.main(arguments) == 0
+    (only,) = capsys.readouterr().err.splitlines()
+    assert only.startswith("0 kernels compiled into")
+
+
+@pytest.mark.parametrize("name", ["hopper", "sm_", "90", "sm_9x", "sm_70"])
+def test_an_architecture_that_is_none_is_a_matter_of_usage(tmp_path, built, capsys, name):
+    with pytest.raises(SystemExit) as ended:
+        cubins.main(["--architecture", name, "--into", str(tmp_path)])
+    assert ended.value.code == 2
+    line = f"'{name}' is no architecture such as sm_90a, of sm_75 or newer"
+    assert line in capsys.readouterr().err
+    assert not built
+
+
+def test_an_empty_file_is_no_code(folder, no_compiler):
+    (folder / cubins.file_name(TINY, "sm_90a")).touch()
+    assert not cubins.is_ready(TINY, HOPPER)
+    with pytest.raises(BackendUnavailable, match=r"is empty in STREAMRNN_CUBIN_DIR"):
+        cubins.codes([TINY], HOPPER)
+
+
 # ---- with the compiler
 
 

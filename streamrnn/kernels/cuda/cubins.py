@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from streamrnn.core.errors import BackendUnavailable
 from streamrnn.kernels import native, store
-from streamrnn.kernels.cuda.kernel import ARCHITECTURES, Kernel, architecture, capability_of
+from streamrnn.kernels.cuda.kernel import ARCHITECTURES, OLDEST, Kernel, architecture, capability_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -195,11 +196,13 @@ def _elsewhere(kernel: Kernel, capability: tuple[int, int]) -> bytes | None:
         return None
     for name in _runnable(capability):
         try:
-            return (folder / file_name(kernel, name)).read_bytes()
+            code = (folder / file_name(kernel, name)).read_bytes()
         except FileNotFoundError:
             continue
         except OSError as error:
             raise BackendUnavailable(f"cannot read {VARIABLE}={folder}: {error.strerror}") from None
+        if code:
+            return code
     return None
 
 
@@ -224,8 +227,11 @@ def _check_compiler(missing: Sequence[Kernel], capability: tuple[int, int]) -> N
         return
     first = missing[0].full_name
     name = architecture(capability)
-    is_stale = any(any(folder.glob(f"{first}.{n}.*.cubin")) for n in _runnable(capability))
-    what = "was compiled from other sources" if is_stale else f"is not there for {name}"
+    there = [path for n in _runnable(capability) for path in folder.glob(f"{first}.{n}.*.cubin")]
+    what = f"is not there for {name}"
+    if there:
+        is_code = any(path.stat().st_size for path in there)
+        what = "was compiled from other sources" if is_code else "is empty"
     complaint = (
         f"{first} {what} in {VARIABLE}={folder} ({len(missing)} kernels are missing): compile them"
         f" with: python -m {_ITSELF} --architecture {name} --into DIR"
@@ -272,12 +278,24 @@ def _n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _asked(name: str) -> str:
+    """Check an architecture that somebody typed."""
+    if not re.fullmatch(r"sm_\d{2,3}[af]?", name) or capability_of(name) < OLDEST:
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no architecture such as {architecture((9, 0))}, of {architecture(OLDEST)}"
+            " or newer"
+        )
+    return name
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compile every kernel of the backend into a folder; return the exit code."""
     from streamrnn.kernels.cuda.catalogue import catalogue
 
     parser = argparse.ArgumentParser(prog=f"python -m {_ITSELF}", description=main.__doc__)
-    parser.add_argument("--architecture", action="append", metavar="|".join(ARCHITECTURES))
+    parser.add_argument(
+        "--architecture", action="append", type=_asked, metavar="|".join(ARCHITECTURES)
+    )
     parser.add_argument("--into", type=Path, required=True, metavar="DIR")
     options = parser.parse_args(arguments)
     folder: Path = options.into
@@ -298,6 +316,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if wanted:
+            names = ", ".join(dict.fromkeys(name for _, name in wanted))
+            sys.stderr.write(
+                f"compiling {len(wanted)} kernels for {names} (half a second or more each) ...\n"
+            )
             build(wanted, keep)
     except (BackendUnavailable, OSError) as error:
         sys.stderr.write(f"{error}\n")
