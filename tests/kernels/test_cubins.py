@@ -126,8 +126,8 @@ def test_every_source_that_kernels_are_made_of_is_in_the_digest():
 
 
 def test_the_folder_comes_first_and_serves_newer_devices_of_a_generation(folder, no_compiler):
-    (folder / cubins.file_name(TINY, "sm_80")).write_bytes(b"ampere")
-    (folder / cubins.file_name(TINY, "sm_90a")).write_bytes(b"hopper")
+    cubins.put(folder, TINY, "sm_80", b"ampere")
+    cubins.put(folder, TINY, "sm_90a", b"hopper")
     for capability, code in (((8, 0), b"ampere"), ((8, 9), b"ampere"), (HOPPER, b"hopper")):
         assert cubins.codes([TINY], capability) == {TINY: code}
         assert cubins.is_ready(TINY, capability)
@@ -204,10 +204,19 @@ def test_an_architecture_that_is_none_is_a_matter_of_usage(tmp_path, built, caps
     assert not built
 
 
-def test_an_empty_file_is_no_code(folder, no_compiler):
-    (folder / cubins.file_name(TINY, "sm_90a")).touch()
+@pytest.mark.parametrize("harm", ["emptied", "cut", "flipped", "another's"])
+def test_a_damaged_file_is_no_code(folder, no_compiler, harm):
+    path = folder / cubins.file_name(TINY, "sm_90a")
+    cubins.put(folder, TINY, "sm_90a", b"hopper")
+    if harm == "another's":
+        cubins.put(folder, MORE, "sm_90a", b"hopper")
+        (folder / cubins.file_name(MORE, "sm_90a")).replace(path)
+    else:
+        whole = path.read_bytes()
+        flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+        path.write_bytes({"emptied": b"", "cut": whole[:-1], "flipped": flipped}[harm])
     assert not cubins.is_ready(TINY, HOPPER)
-    with pytest.raises(BackendUnavailable, match=r"is empty in STREAMRNN_CUBIN_DIR"):
+    with pytest.raises(BackendUnavailable, match=r"is damaged in STREAMRNN_CUBIN_DIR"):
         cubins.codes([TINY], HOPPER)
 
 

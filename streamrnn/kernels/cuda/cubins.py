@@ -36,6 +36,7 @@ VARIABLE = "STREAMRNN_CUBIN_DIR"
 #: What to install where there is a GPU.
 INSTALL = "pip install 'streamrnn[cuda]'"
 _KERNELS = Path(__file__).parents[1]
+_SEAL_BYTES = 32
 #: What every kernel is compiled from, below ``streamrnn/kernels``.
 _SOURCES = (
     "cuda/code/*.py",
@@ -157,6 +158,28 @@ def file_name(kernel: Kernel, architecture_name: str) -> str:
     return f"{kernel.full_name}.{architecture_name}.{digest(kernel)}.cubin"
 
 
+def put(folder: Path, kernel: Kernel, architecture_name: str, code: bytes) -> None:
+    """Write machine code to a folder of such, behind the digest of its name and content."""
+    path = folder / file_name(kernel, architecture_name)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(_seal(path.name, code) + code)
+    temporary.replace(path)
+
+
+def _get(path: Path) -> bytes | None:
+    """Return what `put` wrote; None if it is not there or damaged."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    seal, code = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
+    return code if seal == _seal(path.name, code) else None
+
+
+def _seal(name: str, code: bytes) -> bytes:
+    return hashlib.sha256(f"{name}\n".encode() + code).digest()
+
+
 def _key(kernel: Kernel, architecture_name: str) -> tuple[str, str]:
     """Return name and digest of a kernel in the store: there, another compiler gives other code."""
     total = hashlib.sha256(f"{digest(kernel)} {sorted(tools().items())}".encode())
@@ -196,12 +219,10 @@ def _elsewhere(kernel: Kernel, capability: tuple[int, int]) -> bytes | None:
         return None
     for name in _runnable(capability):
         try:
-            code = (folder / file_name(kernel, name)).read_bytes()
-        except FileNotFoundError:
-            continue
+            code = _get(folder / file_name(kernel, name))
         except OSError as error:
             raise BackendUnavailable(f"cannot read {VARIABLE}={folder}: {error.strerror}") from None
-        if code:
+        if code is not None:
             return code
     return None
 
@@ -230,8 +251,8 @@ def _check_compiler(missing: Sequence[Kernel], capability: tuple[int, int]) -> N
     there = [path for n in _runnable(capability) for path in folder.glob(f"{first}.{n}.*.cubin")]
     what = f"is not there for {name}"
     if there:
-        is_code = any(path.stat().st_size for path in there)
-        what = "was compiled from other sources" if is_code else "is empty"
+        is_ours = any(f".{digest(missing[0])}." in path.name for path in there)
+        what = "is damaged" if is_ours else "was compiled from other sources"
     complaint = (
         f"{first} {what} in {VARIABLE}={folder} ({len(missing)} kernels are missing): compile them"
         f" with: python -m {_ITSELF} --architecture {name} --into DIR"
@@ -303,15 +324,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (kernel, name)
         for name in options.architecture or ARCHITECTURES
         for kernel in catalogue(capability_of(name))
-        if not (folder / file_name(kernel, name)).exists()
+        if _get(folder / file_name(kernel, name)) is None
     ]
     begin_s = time.monotonic()
 
     def keep(kernel: Kernel, name: str, code: bytes) -> None:
-        path = folder / file_name(kernel, name)
-        temporary = path.with_suffix(".new")
-        temporary.write_bytes(code)
-        temporary.replace(path)
+        put(folder, kernel, name, code)
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
