@@ -82,6 +82,8 @@ class Places:
         ValueError
             Not int64 (n,), a stream that is not there, or one that is named twice.
         """
+        if not np.size(ids):  # an empty list has no dtype of its own
+            return np.empty(0, np.int64)
         ids = as_argument("ids", ids, np.int64, (None,))
         rows = ids % len(self.ids)
         is_there = self._is_taken[rows] & (self.ids[rows] == ids)

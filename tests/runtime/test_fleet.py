@@ -307,6 +307,7 @@ def test_no_streams_and_no_frames():
     assert fleet.decide(x, none)[1] == []
     assert fleet.join(0).shape == (0,)
     assert fleet.leave(none) == fleet.reset(none) == fleet.reset() == []
+    assert fleet.tick(x, []).shape == fleet.tick(x, none).shape
     assert len(FleetSnapshot.from_bytes(fleet.snapshot().to_bytes())) == 0
     assert fleet.restore(fleet.snapshot()).shape == (0,)
 
