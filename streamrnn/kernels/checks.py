@@ -46,6 +46,14 @@ def checked_mask(params: Params, out_mask: Floats | None, n_rows: int) -> Floats
     return as_argument("out_mask", out_mask, params.dtype, (n_rows, params.hidden_sizes[-1]))
 
 
+def no_classes(targets: I64, n_classes: int) -> ValueError:
+    """Return the error for targets of which one that has a weight is no class."""
+    return ValueError(
+        f"batch.targets reach from {targets.min()} to {targets.max()},"
+        f" expected 0..{n_classes - 1} where the weight is not 0"
+    )
+
+
 def checked_batch(params: Params, batch: Batch, loss: LossSpec) -> tuple[Batch, LossSpec]:
     """Return a batch and a loss whose arrays kernels can read; the state is the batch's own.
 

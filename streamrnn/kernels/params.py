@@ -6,6 +6,7 @@ in the order i, f, g, o, C classes. All arrays are C-contiguous and of one float
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,6 +193,11 @@ class State:
         """B."""
         return int(self.h[0].shape[0])
 
+    def reset_rows(self, rows: I64) -> None:
+        """Set the named rows to zero."""
+        for a in (*self.h, *self.c):
+            a[rows] = 0
+
     def copy(self) -> State:
         """Return a deep copy."""
         return State(self.h, self.c)
@@ -236,6 +242,23 @@ class AdamSpec:
     eps: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float = 1.0
+
+    def constants(self, n: int) -> tuple[float, ...]:
+        """Return the factors of the n-th update, counted from 1, in the order kernels take them.
+
+        Both betas, 1 minus each, the rate and the root of the second moment freed from their
+        bias, eps, and what decay leaves of a weight.
+        """
+        return (
+            self.beta1,
+            self.beta2,
+            1.0 - self.beta1,
+            1.0 - self.beta2,
+            self.lr / (1.0 - self.beta1**n),
+            math.sqrt(1.0 - self.beta2**n),
+            self.eps,
+            1.0 - self.lr * self.weight_decay,
+        )
 
 
 @dataclass(slots=True, eq=False)

@@ -19,15 +19,13 @@ class _Steps(Protocol):
 
     def zero_state(self, handle: Any, n_rows: int) -> State: ...
 
-    def reset_rows(self, state: State, rows: I64) -> None: ...
-
     def step(self, handle: Any, x: Floats, state: State, logits: Floats) -> None: ...
 
     def stepper(self, handle: Any, state: State, logits: Floats) -> Any: ...
 
 
 class Rows:
-    """Checks which streams are meant.
+    """Checks which streams are meant, and what a tick is given.
 
     Parameters
     ----------
@@ -46,29 +44,39 @@ class Rows:
         self._all: I64 = np.arange(n_streams, dtype=np.int64)
         self._marks: I64 = np.empty(n_streams, np.int64)
 
-    def checked(self, rows: I64 | None) -> I64 | None:
-        """Return the rows as a kernel takes them; None for all of them in order.
+    def checked(self, rows: I64 | None) -> tuple[I64 | None, int]:
+        """Return the rows as a kernel takes them, None for all in order, and how many they are.
 
         Raises
         ------
         ValueError
             Not int64 (n,), a stream that is not there, or one that is named twice.
         """
+        n_streams = len(self._all)
         if rows is None:
-            return None
+            return None, n_streams
         rows = as_argument("rows", rows, np.int64, (None,))
-        n, n_streams = len(rows), len(self._all)
+        n = len(rows)
         if not n:
-            return rows
+            return rows, n
         if rows.min() < 0 or rows.max() >= n_streams:
             wrong = rows[(rows < 0) | (rows >= n_streams)][0]
             raise ValueError(f"rows name stream {wrong}, expected 0..{n_streams - 1}")
         if n == n_streams and np.array_equal(rows, self._all):
-            return None
+            return None, n
         twice = repeated(rows, self._marks)
         if twice is not None:
             raise ValueError(f"rows name stream {twice} more than once")
-        return rows
+        return rows, n
+
+    def checked_tick(
+        self, params: Params, x: Floats, logits: Floats, rows: I64 | None
+    ) -> tuple[Floats, I64 | None, int]:
+        """Return the inputs of a tick, and what `checked` does; errors as `Streams.tick`."""
+        rows, n = self.checked(rows)
+        x = as_argument("x", x, params.dtype, (n, params.n_inputs))
+        check_output("logits", logits, params.dtype, (n, params.n_classes))
+        return x, rows, n
 
 
 def repeated(rows: I64, marks: I64) -> int | None:
@@ -126,11 +134,8 @@ class HostStreams:
 
     def tick(self, x: Floats, logits: Floats, rows: I64 | None = None) -> None:
         """Advance streams by one frame."""
-        params, whole = self._params, self._whole
-        rows = self._rows.checked(rows)
-        n = self.n_streams if rows is None else len(rows)
-        x = as_argument("x", x, params.dtype, (n, params.n_inputs))
-        check_output("logits", logits, params.dtype, (n, params.n_classes))
+        whole = self._whole
+        x, rows, n = self._rows.checked_tick(self._params, x, logits, rows)
         if rows is None:
             whole.step(x)
             logits[...] = whole.logits
@@ -147,23 +152,23 @@ class HostStreams:
 
     def reset(self, rows: I64 | None = None) -> None:
         """Set the state of streams to zero."""
-        rows = self._rows.checked(rows)
+        rows, _ = self._rows.checked(rows)
         if rows is None:
             self._whole.state.arena[:] = 0
         else:
-            self._backend.reset_rows(self._whole.state, rows)
+            self._whole.state.reset_rows(rows)
 
     def snapshot(self, rows: I64 | None = None) -> State:
         """Return a copy of the state of streams."""
-        rows, state = self._rows.checked(rows), self._whole.state
+        state, (rows, _) = self._whole.state, self._rows.checked(rows)
         if rows is None:
             return state.copy()
         return State(tuple(a[rows] for a in state.h), tuple(a[rows] for a in state.c))
 
     def restore(self, state: State, rows: I64 | None = None) -> None:
         """Set the state of streams to the rows of `state`."""
-        rows, whole = self._rows.checked(rows), self._whole
-        check_state(self._params, state, self.n_streams if rows is None else len(rows))
+        whole, (rows, n) = self._whole, self._rows.checked(rows)
+        check_state(self._params, state, n)
         if rows is None:
             whole.state.arena[:] = state.arena
         else:

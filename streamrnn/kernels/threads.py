@@ -20,6 +20,11 @@ from queue import SimpleQueue
 Work = Callable[[int, int], None]
 
 
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class _Job:
     """One piece of work, cut into `n_pieces`."""
 

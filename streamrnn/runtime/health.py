@@ -12,7 +12,7 @@ import numpy as np
 
 from streamrnn.core.errors import BackendUnavailable, StreamRNNError
 from streamrnn.core.types import F32, Frames
-from streamrnn.kernels import get_backend, host, native, store, units
+from streamrnn.kernels import get_backend, host, native, store, threads, units
 from streamrnn.kernels.cuda.kernel import architecture
 from streamrnn.kernels.params import LayerParams, Params
 from streamrnn.kernels.rnn.machine import VECTOR_BYTES
@@ -56,7 +56,7 @@ def examine(*, bench: bool = True) -> Health:
     health = Health({"versions": _versions(), "cpu": _cpu()})
     health.document["cache"] = _cache(health)
     health.document["threads"] = {
-        "n_cores": _n_cores(),
+        "n_cores": threads.n_cores(),
         "layer": "Python threads; compiled code releases the interpreter's lock",
     }
     health.document["gpu"] = _gpu(health)
@@ -88,10 +88,6 @@ def _cpu() -> dict[str, Any]:
         "features": host.features(),
         "vector_bits": 8 * VECTOR_BYTES,
     }
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cache(health: Health) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from streamrnn.core.types import I64, Floats
 from streamrnn.kernels.arguments import as_argument, check_output
 from streamrnn.kernels.checks import check_state, checked_batch, checked_ends, checked_mask
 from streamrnn.kernels.cuda.device import Device
-from streamrnn.kernels.cuda.exact import forward, launches
+from streamrnn.kernels.cuda.exact import back_launches, forward, launches
 from streamrnn.kernels.cuda.exact.streams import DeviceStreams
 from streamrnn.kernels.cuda.memory import Places
 from streamrnn.kernels.cuda.network import MOST_UNITS, PRECISIONS, Network, Tape
@@ -53,9 +53,7 @@ class CudaBackend:
         _check_dtype(dtype)
         kernels = launches.kernels(training=training)
         if training:
-            from streamrnn.kernels.cuda.exact import training as way_back
-
-            kernels += way_back.kernels()
+            kernels += back_launches.kernels()
         self.device.prepare(kernels)
 
     def upload(self, params: Params, *, precision: str = "exact") -> Network:
@@ -91,8 +89,7 @@ class CudaBackend:
 
     def reset_rows(self, state: State, rows: I64) -> None:
         """Set the named rows to zero."""
-        for a in (*state.h, *state.c):
-            a[rows] = 0
+        state.reset_rows(rows)
 
     def step(self, handle: Network, x: Floats, state: State, logits: Floats) -> None:
         """Advance every row by one frame."""

@@ -26,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from streamrnn.core.errors import BackendUnavailable
-from streamrnn.kernels import native, store
+from streamrnn.kernels import native, store, threads
 from streamrnn.kernels.cuda.kernel import ARCHITECTURES, OLDEST, Kernel, architecture, capability_of
 
 _LOG = logging.getLogger(__name__)
@@ -289,14 +289,10 @@ def build(
                 job = {"kernel": kernel.to_json(), "architecture": name}
                 keep(kernel, name, compiler.compile(f"{kernel.full_name} for {name}", job))
 
-    n = max(1, min(_n_cores(), _MOST_WORKERS, len(wanted) // _KERNELS_A_WORKER))
+    n = max(1, min(threads.n_cores(), _MOST_WORKERS, len(wanted) // _KERNELS_A_WORKER))
     with native.compiling(len(wanted)), ThreadPoolExecutor(n) as pool:
         for _ in pool.map(work, (wanted[worker::n] for worker in range(n))):
             pass
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _asked(name: str) -> str:

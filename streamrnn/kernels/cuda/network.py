@@ -15,6 +15,7 @@ from streamrnn.kernels.cuda.exact import launches
 from streamrnn.kernels.cuda.exact.layout import make_layout, make_map, state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places, Workspace
 from streamrnn.kernels.cuda.tensor.layers import TensorLayer, tensor_layers
+from streamrnn.kernels.cuda.tensor.layout import bf16_bits
 from streamrnn.kernels.params import Params, State
 
 PRECISIONS = ("exact", "bf16")
@@ -215,8 +216,5 @@ def _rounded(params: Params) -> Params:
     copy = params.copy()
     for layer in copy.layers:
         for weights in (layer.w_ih, layer.w_hh):
-            bits = weights.view(np.uint32)
-            # Half a unit in the last place that stays, or just below: to nearest, ties to even.
-            bits += np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-            bits &= np.uint32(0xFFFF0000)
+            weights.view(np.uint32)[:] = bf16_bits(weights).astype(np.uint32) << np.uint32(16)
     return copy

@@ -121,8 +121,7 @@ class NumpyBackend:
 
     def reset_rows(self, state: State, rows: I64) -> None:
         """Set the named rows to zero."""
-        for a in (*state.h, *state.c):
-            a[rows] = 0
+        state.reset_rows(rows)
 
     def step(self, handle: _Network, x: Floats, state: State, logits: Floats) -> None:
         """Advance every row by one frame."""

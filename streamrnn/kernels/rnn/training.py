@@ -16,6 +16,7 @@ import numpy as np
 from streamrnn.core.types import I64, Floats
 from streamrnn.kernels import native, threads
 from streamrnn.kernels.arguments import check_output
+from streamrnn.kernels.checks import no_classes
 from streamrnn.kernels.native import Library, Unit, address, aligned
 from streamrnn.kernels.params import (
     AdamSpec,
@@ -204,10 +205,7 @@ class Trainer:
             job.set(slot, a)
         self.spec[1] = loss.label_smoothing
         if self.lib.weigh(job.address, self.at.spec, self.at.arena):
-            raise ValueError(
-                f"batch.targets reach from {batch.targets.min()} to {batch.targets.max()},"
-                f" expected 0..{self.params.n_classes - 1} where the weight is not 0"
-            )
+            raise no_classes(batch.targets, self.params.n_classes)
         n_lanes = max(1, min(n_threads, len(parts)))
         may_share = n_lanes > 1 and n_steps * n_rows * self.plain.size >= MIN_SHARED
         room = self._room(job, len(parts), n_lanes if may_share else 1)
@@ -356,20 +354,7 @@ def _move(
 ) -> float:
     """Move the arrays of a table, which is given by its address and length."""
     n = opt.n_updates + 1
-    constants = np.array(
-        [
-            1.0,
-            adam.beta1,
-            adam.beta2,
-            1.0 - adam.beta1,
-            1.0 - adam.beta2,
-            adam.lr / (1.0 - adam.beta1**n),
-            math.sqrt(1.0 - adam.beta2**n),
-            adam.eps,
-            1.0 - adam.lr * adam.weight_decay,
-        ],
-        plain.dtype,
-    )
+    constants = np.array([1.0, *adam.constants(n)], plain.dtype)
     norm = lib.adam_moves(
         *table, plain.ctypes.data, plain.size, adam.clip_norm, constants.ctypes.data
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from streamrnn.core.types import I64, Floats
-from streamrnn.kernels.arguments import as_argument, check_output
 from streamrnn.kernels.checks import check_state
 from streamrnn.kernels.cuda.exact import forward, launches
 from streamrnn.kernels.cuda.exact.layout import state_places
@@ -53,10 +52,7 @@ class DeviceStreams:
     def tick(self, x: Floats, logits: Floats, rows: I64 | None = None) -> None:
         """Advance streams by one frame."""
         network, layout = self._network, self._network.layout
-        rows = self._rows.checked(rows)
-        n = self._n_streams if rows is None else len(rows)
-        x = as_argument("x", x, _FLOAT, (n, layout.n_inputs))
-        check_output("logits", logits, _FLOAT, (n, layout.n_classes))
+        x, rows, n = self._rows.checked_tick(network.params, x, logits, rows)
         if not n:
             return
         device, places = network.device, Places()
@@ -83,17 +79,16 @@ class DeviceStreams:
 
     def reset(self, rows: I64 | None = None) -> None:
         """Set the state of streams to zero."""
-        rows = self._rows.checked(rows)
+        rows, n = self._rows.checked(rows)
         if rows is None:
             self._network.device.zero(self._memory.address, self._memory.n_bytes)
-        elif len(rows):
-            self._move(rows, self._network.workspace.take(rows.size * 4), 0, into_streams=True)
+        elif n:
+            self._move(rows, self._network.workspace.take(4 * n), 0, into_streams=True)
 
     def snapshot(self, rows: I64 | None = None) -> State:
         """Return a copy of the state of streams."""
         network = self._network
-        rows = self._rows.checked(rows)
-        n = self._n_streams if rows is None else len(rows)
+        rows, n = self._rows.checked(rows)
         state = State.zeros(network.layout.hidden_sizes, n, _FLOAT)
         if rows is None:
             network.device.read(self._memory.address, state.arena)
@@ -106,8 +101,7 @@ class DeviceStreams:
     def restore(self, state: State, rows: I64 | None = None) -> None:
         """Set the state of streams to the rows of `state`."""
         network = self._network
-        rows = self._rows.checked(rows)
-        n = self._n_streams if rows is None else len(rows)
+        rows, n = self._rows.checked(rows)
         check_state(network.params, state, n)
         if rows is None:
             network.device.write(self._memory.address, state.arena)

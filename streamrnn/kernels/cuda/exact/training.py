@@ -13,8 +13,8 @@ import numpy as np
 
 from streamrnn.core.types import Floats
 from streamrnn.kernels.arguments import check_output
+from streamrnn.kernels.checks import no_classes
 from streamrnn.kernels.cuda.exact import back_launches, forward
-from streamrnn.kernels.cuda.exact.back_launches import kernels
 from streamrnn.kernels.cuda.exact.backward import Work, go_back
 from streamrnn.kernels.cuda.memory import Buffer, Places
 from streamrnn.kernels.cuda.network import Network, Tape, flat, unflat
@@ -28,8 +28,6 @@ from streamrnn.kernels.params import (
     State,
     UpdateResult,
 )
-
-__all__ = ["Trainer", "kernels"]
 
 _FLOAT = np.dtype(np.float32)
 _FLOAT_BYTES = _FLOAT.itemsize
@@ -220,16 +218,7 @@ class Trainer:
             norm=norm_at,
             n=size,
             clip=adam.clip_norm,
-            constants=(
-                adam.beta1,
-                adam.beta2,
-                1.0 - adam.beta1,
-                1.0 - adam.beta2,
-                adam.lr / (1.0 - adam.beta1**n),
-                math.sqrt(1.0 - adam.beta2**n),
-                adam.eps,
-                1.0 - adam.lr * adam.weight_decay,
-            ),
+            constants=adam.constants(n),
         )
         self._network.pack()
 
@@ -265,10 +254,7 @@ def _total_weight(batch: Batch, loss: LossSpec) -> float:
     if targets.min() < 0 or targets.max() >= n_classes:
         used = weights != 0
         if np.any(used & ((targets < 0) | (targets >= n_classes))):
-            raise ValueError(
-                f"batch.targets reach from {targets.min()} to {targets.max()},"
-                f" expected 0..{n_classes - 1} where the weight is not 0"
-            )
+            raise no_classes(targets, n_classes)
         targets = np.where(used, targets, 0)
     if batch.lengths.min() < len(targets):
         weights = np.where(np.arange(len(targets))[:, None] < batch.lengths, weights, 0)

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from streamrnn.core.types import I64, Floats
-from streamrnn.kernels.arguments import as_argument, check_output
 from streamrnn.kernels.checks import check_state
 from streamrnn.kernels.cuda.exact.layout import StatePlace, state_places
 from streamrnn.kernels.cuda.memory import Buffer, Places
@@ -84,11 +83,8 @@ class TensorStreams:
 
     def tick(self, x: Floats, logits: Floats, rows: I64 | None = None) -> None:
         """Advance streams by one frame."""
-        network, layout, device = self._network, self._network.layout, self._network.device
-        rows = self._rows.checked(rows)
-        n = self._n_streams if rows is None else len(rows)
-        x = as_argument("x", x, _FLOAT, (n, layout.n_inputs))
-        check_output("logits", logits, _FLOAT, (n, layout.n_classes))
+        network, device = self._network, self._network.device
+        x, rows, n = self._rows.checked_tick(network.params, x, logits, rows)
         if not n:
             return
         places = Places()
@@ -174,32 +170,30 @@ class TensorStreams:
     def reset(self, rows: I64 | None = None) -> None:
         """Set the state of streams to zero."""
         device = self._network.device
-        rows = self._rows.checked(rows)
+        rows, n = self._rows.checked(rows)
         if rows is None:
             device.zero(self._memory.address, self._memory.n_bytes)
-        elif len(rows):
-            at = self._network.workspace.take(4 * len(rows))
+        elif n:
+            at = self._network.workspace.take(4 * n)
             device.write(at, rows.astype(np.int32))
             for (h, c), n_units in zip(
                 self._states, self._network.layout.hidden_sizes, strict=True
             ):
                 ticks.move(
                     device, back=True, h=h, c=c, h_rows=0, c_rows=0,
-                    n=len(rows), n_units=n_units, stride=0, streams=at,
+                    n=n, n_units=n_units, stride=0, streams=at,
                 )  # fmt: skip
 
     def snapshot(self, rows: I64 | None = None) -> State:
         """Return a copy of the state of streams."""
-        rows = self._rows.checked(rows)
-        n = self._n_streams if rows is None else len(rows)
+        rows, n = self._rows.checked(rows)
         state = State.zeros(self._network.layout.hidden_sizes, n, _FLOAT)
         self._move(state, rows, back=False)
         return state
 
     def restore(self, state: State, rows: I64 | None = None) -> None:
         """Set the state of streams to the rows of `state`."""
-        rows = self._rows.checked(rows)
-        n = self._n_streams if rows is None else len(rows)
+        rows, n = self._rows.checked(rows)
         check_state(self._network.params, state, n)
         self._move(state, rows, back=True)
 
