@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -20,7 +20,8 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     Parameters
     ----------
     cls : type
-        A dataclass whose fields are bool, int, float, str, None, dicts, or tuples of them.
+        A dataclass whose fields are bool, int, float, str, None, unions of these, dicts, or tuples
+        of them.
     values : mapping
         As `tomllib` or `json` gives it; lists become tuples.
     where : str
@@ -52,8 +53,10 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
         options = typing.get_args(hint)
         if value is None and type(None) in options:
             return None
-        (inner,) = [option for option in options if option is not type(None)]
-        return _checked(inner, value, where)
+        inner = [option for option in options if option is not type(None)]
+        if len(inner) == 1:
+            return _checked(inner[0], value, where)
+        return _one_of(inner, value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{where} must be a list, got {value!r}")
@@ -71,3 +74,14 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where} must be {hint.__name__}, got {value!r}")
     return value
+
+
+def _one_of(options: Sequence[Any], value: Any, where: str) -> Any:
+    """Return the value as the first of several types that it is of."""
+    for option in options:
+        try:
+            return _checked(option, value, where)
+        except ConfigError:
+            continue
+    names = " or ".join(option.__name__ for option in options)
+    raise ConfigError(f"{where} must be {names}, got {value!r}")
