@@ -9,7 +9,7 @@ import numpy.typing as npt
 from streamrnn.kernels.codec.units import PACKETS, TEXT
 from streamrnn.kernels.fleet.units import FLEET as _FLEET
 from streamrnn.kernels.host import PROBE
-from streamrnn.kernels.live.units import FRAME, PUSH
+from streamrnn.kernels.live.units import CONDITION, FRAME, PUSH
 from streamrnn.kernels.native import Part, Unit, part_of
 from streamrnn.kernels.rnn.training import TRAIN as _TRAIN
 from streamrnn.kernels.rnn.units import CALL, INFER, TICK
@@ -18,15 +18,15 @@ from streamrnn.kernels.rnn.units import LIVE as STEP
 #: What reads the bytes of a device.
 DECODE: tuple[Unit, ...] = (PACKETS, TEXT)
 #: What a frame goes through besides the network.
-FRAMES: tuple[Unit, ...] = (FRAME,)
+FRAMES: tuple[Unit, ...] = (FRAME, CONDITION)
 #: What a live run calls.
-LIVE: tuple[Unit, ...] = (*DECODE, PUSH)
+LIVE: tuple[Unit, ...] = (*DECODE, PUSH, CONDITION)
 #: What a run calls whose network is in float64, for which there is no fused kernel.
 STAGES: tuple[Unit, ...] = (*DECODE, *FRAMES, INFER, STEP)
 #: What training calls, besides a live run's for the held-out sessions.
 TRAIN: tuple[Unit, ...] = (*FRAMES, INFER, CALL, _TRAIN, PUSH)
 #: What many streams call that are served together.
-FLEET: tuple[Unit, ...] = (_FLEET, TICK, INFER, CALL, STEP)
+FLEET: tuple[Unit, ...] = (_FLEET, CONDITION, TICK, INFER, CALL, STEP)
 #: What `doctor` calls: many streams at once, and loops that measure.
 DOCTOR: tuple[Unit, ...] = (*LIVE, INFER, CALL, TICK, PROBE)
 ALL: tuple[Unit, ...] = tuple(dict.fromkeys((*LIVE, *STAGES, *TRAIN, *FLEET, *DOCTOR)))

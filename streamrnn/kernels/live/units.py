@@ -27,3 +27,13 @@ PUSH = Unit(
     },
     sources=("live/*.py", *CALL.sources),
 )
+
+CONDITION = Unit(
+    "condition",
+    "streamrnn.kernels.live.condition",
+    {
+        "condition_rows": "i8* f8* f4* i8 f4* i8* -> i8",
+        "condition_tick": "i8* f8* i8 i8* f4* i8 f4* i8*",
+    },
+    sources=("live/condition*.py", "live/slots.py", "rnn/simd.py", "rnn/machine.py"),
+)
