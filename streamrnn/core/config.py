@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any, TypeVar
 
 from streamrnn.core.errors import ConfigError
@@ -32,7 +33,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     ConfigError
         Unknown key (the nearest right one is named), missing key, or wrong type.
     """
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in names:
@@ -45,6 +46,12 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         return cls(**checked)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields: slow to find, and the same every time."""
+    return typing.get_type_hints(cls)
 
 
 def _checked(hint: Any, value: Any, where: str) -> Any:

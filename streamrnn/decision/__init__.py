@@ -1,5 +1,6 @@
 """Decision: probabilities in, events out; a pure state machine in stream time."""
 
-from streamrnn.decision.machine import DecisionConfig, DecisionMachine
+from streamrnn.decision.config import ClassRule, DecisionConfig
+from streamrnn.decision.machine import DecisionMachine
 
-__all__ = ["DecisionConfig", "DecisionMachine"]
+__all__ = ["ClassRule", "DecisionConfig", "DecisionMachine"]

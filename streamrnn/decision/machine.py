@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from streamrnn.core.config import from_mapping
@@ -29,77 +29,10 @@ from streamrnn.core.errors import ConfigError
 from streamrnn.core.records import Event
 from streamrnn.core.text import did_you_mean
 from streamrnn.core.types import F32, I64, NULL_CLASS
+from streamrnn.decision.config import ClassRule, DecisionConfig
 from streamrnn.kernels.pointwise import Smoother
 
-
-@dataclass(frozen=True)
-class DecisionConfig:
-    """How probabilities become events.
-
-    Attributes
-    ----------
-    enter, exit : float
-        Thresholds on activity, 0..1, ``exit <= enter``.
-    min_ms : float
-        Shortest event, in milliseconds of stream time.
-    refractory_ms : float
-        Pause behind an event during which nothing starts.
-    smooth_ms : float
-        Time constant of an exponential mean over the probabilities; 0 = off.
-    fire : {"end", "start"}
-        One record when a gesture is over, or one when it is sure and one when it is over.
-    per_class : dict of str to dict
-        ``{"circle": {"enter": 0.7}}``: `enter`, `exit`, `min_ms` or `refractory_ms` of one class.
-    """
-
-    enter: float = 0.5
-    exit: float = 0.4
-    min_ms: float = 100.0
-    refractory_ms: float = 0.0
-    smooth_ms: float = 0.0
-    fire: str = "end"
-    per_class: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.fire not in ("end", "start"):
-            raise ConfigError(f"fire must be 'end' or 'start', got {self.fire!r}")
-        if not (math.isfinite(self.smooth_ms) and self.smooth_ms >= 0):
-            raise ConfigError(f"smooth_ms must be 0 or more, got {self.smooth_ms}")
-        self.rule()
-        for name in self.per_class:
-            self.rule(name)
-
-    def rule(self, name: str = "") -> ClassRule:
-        """Return the thresholds of the class `name`, its own where it has some."""
-        own = self.per_class.get(name, {})
-        common = {
-            "enter": self.enter,
-            "exit": self.exit,
-            "min_ms": self.min_ms,
-            "refractory_ms": self.refractory_ms,
-        }
-        where = f"per_class.{name}" if own else "decision"
-        return from_mapping(ClassRule, {**common, **own}, where)
-
-
-@dataclass(frozen=True)
-class ClassRule:
-    """Thresholds of one class; see `DecisionConfig`."""
-
-    enter: float
-    exit: float
-    min_ms: float
-    refractory_ms: float
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.exit <= self.enter < 1.0:
-            raise ConfigError(
-                f"thresholds must be 0 <= exit <= enter < 1, got {self.exit} and {self.enter}"
-            )
-        for key in ("min_ms", "refractory_ms"):
-            value = getattr(self, key)
-            if not (math.isfinite(value) and 0 <= value <= 1e9):
-                raise ConfigError(f"{key} must be 0 or more, got {value}")
+__all__ = ["ClassRule", "DecisionConfig", "DecisionMachine"]
 
 
 @dataclass(slots=True)
