@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,9 +20,9 @@ from safetensors.numpy import load, save
 from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError, ModelFileError
 from streamrnn.core.text import printable
-from streamrnn.kernels.params import Params
 from streamrnn.model.params import check, from_tensors, spec_of, to_tensors
-from streamrnn.model.spec import NetworkSpec
+from streamrnn.model.spec import KINDS, NetworkSpec, WindowSpec
+from streamrnn.model.window import Weights
 
 METADATA_KEY = "streamrnn"
 #: Version of the document; a reader refuses any other.
@@ -37,25 +37,22 @@ class ModelFile:
 
     Attributes
     ----------
-    params : Params
+    params : Params or WindowParams
         Weights.
     document : dict
         JSON document; its ``spec`` describes `params`, the rest belongs to other rooms.
     """
 
-    params: Params
+    params: Weights
     document: dict[str, Any]
 
 
-def spec_document(params: Params) -> dict[str, Any]:
-    """Return the ``spec`` section of the document."""
+def spec_document(params: Weights) -> dict[str, Any]:
+    """Return the ``spec`` section of the document: what kind of network, and its sizes."""
     spec = spec_of(params)
-    return {
-        "n_inputs": spec.n_inputs,
-        "hidden": list(spec.hidden),
-        "n_classes": spec.n_classes,
-        "dtype": spec.dtype,
-    }
+    (kind,) = (name for name, known in KINDS.items() if isinstance(spec, known))
+    sizes = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(spec).items()}
+    return {"kind": kind, **sizes}
 
 
 def save_model(path: Path, model: ModelFile) -> None:
@@ -156,11 +153,16 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def _spec(document: dict[str, Any]) -> NetworkSpec:
+def _spec(document: dict[str, Any]) -> NetworkSpec | WindowSpec:
     values = document.get("spec")
     if not isinstance(values, dict):
         raise ValueError("its description has no spec")
+    sizes = dict(values)
+    kind = sizes.pop("kind", "lstm")
+    if not isinstance(kind, str) or kind not in KINDS:
+        known = ", ".join(KINDS)
+        raise ValueError(f"no network of the kind {printable(str(kind))!r}; known: {known}")
     try:
-        return from_mapping(NetworkSpec, values, "spec")
+        return from_mapping(KINDS[kind], sizes, "spec")
     except ConfigError as error:
         raise ValueError(str(error)) from None

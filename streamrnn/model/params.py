@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import overload
 
 import numpy as np
 
 from streamrnn.core.types import Floats
 from streamrnn.kernels.params import LayerParams, Params
-from streamrnn.model.spec import NetworkSpec
+from streamrnn.model.spec import NetworkSpec, WindowSpec
+from streamrnn.model.window import Weights, WindowParams
 
 #: Start value of the forget gate's bias: a fresh cell remembers (Jozefowicz et al. 2015).
 FORGET_BIAS = 1.0
@@ -51,18 +53,26 @@ def _orthogonal(
     return np.asarray(q * np.sign(np.diag(r)))
 
 
-def spec_of(params: Params) -> NetworkSpec:
+def spec_of(params: Weights) -> NetworkSpec | WindowSpec:
     """Return the spec that `params` follow."""
-    return NetworkSpec(params.n_inputs, params.hidden_sizes, params.n_classes, params.dtype.name)
+    dtype = params.dtype.name
+    if isinstance(params, WindowParams):
+        (hidden,) = params.hidden_sizes
+        return WindowSpec(params.n_inputs, params.window, hidden, params.n_classes, dtype)
+    return NetworkSpec(params.n_inputs, params.hidden_sizes, params.n_classes, dtype)
 
 
-def to_tensors(params: Params) -> dict[str, Floats]:
+def to_tensors(params: Weights) -> dict[str, Floats]:
     """Return the arrays by their names in the model file, in a fixed order; no copies."""
     names = spec_of(params).shapes()
     return dict(zip(names, params.arrays(), strict=True))
 
 
-def from_tensors(spec: NetworkSpec, tensors: Mapping[str, Floats]) -> Params:
+@overload
+def from_tensors(spec: NetworkSpec, tensors: Mapping[str, Floats]) -> Params: ...
+@overload
+def from_tensors(spec: WindowSpec, tensors: Mapping[str, Floats]) -> WindowParams: ...
+def from_tensors(spec: NetworkSpec | WindowSpec, tensors: Mapping[str, Floats]) -> Weights:
     """Return parameters made of named arrays, after checking them.
 
     Raises
@@ -85,10 +95,13 @@ def from_tensors(spec: NetworkSpec, tensors: Mapping[str, Floats]) -> Params:
         if not np.isfinite(array).all():
             raise ValueError(f"tensor {name} holds NaN or infinity")
         arrays.append(np.ascontiguousarray(array))
+    if isinstance(spec, WindowSpec):
+        w_in, b_in, w_out, b_out = arrays
+        return WindowParams(w_in, b_in, w_out, b_out, spec.window)
     layers = tuple(LayerParams(*arrays[3 * n : 3 * n + 3]) for n in range(len(spec.hidden)))
     return Params(layers, arrays[-2], arrays[-1])
 
 
-def check(params: Params) -> None:
+def check(params: Weights) -> None:
     """Raise ValueError unless shapes fit together, dtypes agree and every weight is finite."""
     from_tensors(spec_of(params), to_tensors(params))
