@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import (
+from benchmarks.accuracy.uhh_rules_old import (
     CONFIG,
     authors_pairs,
     authors_segments,
