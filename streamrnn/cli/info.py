@@ -123,14 +123,21 @@ def _channel_text(channels: list[dict[str, Any]]) -> str:
     return f"{len(channels)}: {', '.join(parts)}"
 
 
+def _network_text(spec: dict[str, Any]) -> str:
+    if spec.get("kind") == "mlp-window":
+        sizes = f"{spec['window']} frames x {spec['n_inputs']} -> {spec['hidden']}"
+        return f"MLP on windows {sizes} -> {spec['n_classes']}"
+    hidden = " + ".join(str(n) for n in spec["hidden"])
+    return f"LSTM {spec['n_inputs']} -> {hidden} -> {spec['n_classes']}"
+
+
 def _model_lines(d: dict[str, Any]) -> list[str]:
     from streamrnn.core.text import printable
 
     spec = d["spec"]
-    hidden = " + ".join(str(n) for n in spec["hidden"])
     labels = ", ".join(printable(label, 40) for label in d["labels"])
     lines = [
-        f"model     LSTM {spec['n_inputs']} -> {hidden} -> {spec['n_classes']}, {spec['dtype']}",
+        f"model     {_network_text(spec)}, {spec['dtype']}",
         f"hash      {d['hash']}",
         f"labels    {len(d['labels'])}: {labels}",
         f"channels  {_channel_text(d['channels'])}",

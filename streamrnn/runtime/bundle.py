@@ -14,7 +14,6 @@ from streamrnn.core.text import printable
 from streamrnn.core.types import I64, Channel, StreamInfo
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features.chain import FeatureChain
-from streamrnn.kernels.params import Params
 from streamrnn.model.file import (
     FORMAT,
     ModelFile,
@@ -23,6 +22,7 @@ from streamrnn.model.file import (
     save_model,
     spec_document,
 )
+from streamrnn.model.window import Weights
 
 #: A stream's nominal rate may differ from the model's by this share.
 RATE_TOLERANCE = 0.05
@@ -36,7 +36,7 @@ class Bundle:
 
     Attributes
     ----------
-    params : Params
+    params : Params or WindowParams
         Weights; ``n_inputs`` is the features' width, ``n_classes`` the number of labels.
     features : FeatureChain
         Fitted feature chain over `channels`.
@@ -59,7 +59,7 @@ class Bundle:
         choice, and not in the file.
     """
 
-    params: Params
+    params: Weights
     features: FeatureChain
     labels: tuple[str, ...]
     rate_hz: float
@@ -202,7 +202,7 @@ _KEYS = {
 }
 
 
-def _from_document(params: Params, document: dict[str, Any], file_hash: str) -> Bundle:
+def _from_document(params: Weights, document: dict[str, Any], file_hash: str) -> Bundle:
     for key, kind in _KEYS.items():
         if not isinstance(document.get(key), kind):
             raise ConfigError(f"the model's {key!r} is missing or of the wrong type")

@@ -16,6 +16,7 @@ from streamrnn.features.chain import FeatureChain
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE, Pusher
 from streamrnn.kernels.pointwise import softmax_rows
 from streamrnn.model.network import Network
+from streamrnn.model.window import WindowNetwork
 from streamrnn.runtime.bundle import Bundle
 
 
@@ -60,14 +61,18 @@ class Engine(Protocol):
 
 
 def open_engine(
-    bundle: Bundle, network: Network, decision: DecisionMachine, columns: I64, n_columns: int
+    bundle: Bundle,
+    network: Network | WindowNetwork,
+    decision: DecisionMachine,
+    columns: I64,
+    n_columns: int,
 ) -> Engine:
     """Return the engine for a network and a stream.
 
     Parameters
     ----------
     bundle : Bundle
-    network : Network
+    network : Network or WindowNetwork
         With the bundle's weights.
     decision : DecisionMachine
         Its smoother is the engine's last stage.
@@ -101,7 +106,11 @@ class StagedEngine:
     """Stage after stage, on any backend and in any precision; see `Engine`."""
 
     def __init__(
-        self, network: Network, chain: FeatureChain, decision: DecisionMachine, columns: I64
+        self,
+        network: Network | WindowNetwork,
+        chain: FeatureChain,
+        decision: DecisionMachine,
+        columns: I64,
     ) -> None:
         self._network = network
         self._chain = chain

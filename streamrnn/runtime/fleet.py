@@ -23,6 +23,7 @@ from streamrnn.kernels.arguments import as_argument
 from streamrnn.kernels.backend import Backend, get_backend
 from streamrnn.kernels.fleet import stages
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
+from streamrnn.model.window import WindowParams
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.fleet_snapshot import FleetSnapshot, fingerprint
 from streamrnn.runtime.places import Places
@@ -73,6 +74,11 @@ class Fleet:
         precision: str | None = None,
     ) -> None:
         self.bundle = bundle = model if isinstance(model, Bundle) else Bundle.load(model)
+        if isinstance(bundle.params, WindowParams):
+            raise ConfigError(
+                "a fleet runs recurrent networks, and this model is a window network: run each "
+                "stream in a pipeline of its own, or train with model lstm"
+            )
         device = get_backend(backend) if isinstance(backend, str) else backend
         self._dtype = bundle.params.dtype
         device.warm_up(self._dtype)

@@ -15,7 +15,7 @@ from streamrnn.core.types import F32, I64, End, Frames, Gap, Item, StreamInfo
 from streamrnn.decision.machine import DecisionMachine
 from streamrnn.kernels.backend import Backend
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
-from streamrnn.model.network import Network
+from streamrnn.model.window import open_network
 from streamrnn.runtime import gaps
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.engine import Engine, open_engine
@@ -60,7 +60,7 @@ class Pipeline:
         self.timer = timer
         self.observer = observer
         self.n_frames = self.n_filled = self.n_missing = self.n_invalid = self.n_resets = 0
-        self._network = Network(bundle.params, backend, bundle.precision)
+        self._network = open_network(bundle.params, backend, bundle.precision)
         self._decision = DecisionMachine(bundle.decision, bundle.labels, bundle.rate_hz)
         self._engine: Engine | None = None
         self._info: StreamInfo | None = None
