@@ -13,6 +13,7 @@ from streamrnn.core.errors import ConfigError, SessionError
 
 if TYPE_CHECKING:
     from streamrnn.core.records import Record
+    from streamrnn.evaluation.events import Score
     from streamrnn.evaluation.report import Report
     from streamrnn.runtime.bundle import Bundle
     from streamrnn.sessions.session import Session
@@ -28,7 +29,7 @@ _HEADINGS = ("gesture", "true", "found", "hit", "miss", "false", "prec.", "recal
 @click.option("--events", type=click.Path(), metavar="FILE", help="Write the records, JSON lines.")
 @click.option("--overwrite", is_flag=True, help="Replace the file of --events.")
 @click.option(
-    "--min-iou", default=0.0, type=click.FloatRange(0, 1), show_default=True,
+    "--min-iou", type=click.FloatRange(0, 1),
     help="Least overlap of a hit (intersection over union); 0 asks for any.",
 )  # fmt: skip
 @click.option("--config", type=click.Path(), help="TOML file; [decision] overrides the model's.")
@@ -47,7 +48,7 @@ def command(
     as_json: bool,
     events: str | None,
     overwrite: bool,
-    min_iou: float,
+    min_iou: float | None,
     config: str | None,
     backend: str,
     precision: str,
@@ -60,7 +61,8 @@ def command(
     from streamrnn.cli.files import read_named
     from streamrnn.cli.live import chosen_backend, load_model, ready_backend, say
     from streamrnn.core.records import to_json_line
-    from streamrnn.evaluation.report import evaluate
+    from streamrnn.evaluation.events import Rule
+    from streamrnn.evaluation.report import Report, evaluate
     from streamrnn.kernels.backend import get_backend
     from streamrnn.sessions.reader import session_paths
 
@@ -80,7 +82,9 @@ def command(
         lines.extend(to_json_line(r, stream=stream, model=bundle.model_hash) for r in records)
 
     ready = ready_backend(bundle, backend)
-    report = evaluate(bundle, recorded, ready, min_iou=min_iou, on_records=keep)
+    rule = Rule() if min_iou is None else Rule("overlap", min_iou)
+    empty = Report(bundle.labels[1:], rule, model=bundle.model_hash)
+    report = evaluate(bundle, recorded, ready, report=empty, names=names, on_records=keep)
     if events is not None:
         _write(Path(events), lines)
     if not report.total.n_true:
@@ -88,8 +92,7 @@ def command(
     if report.unknown_labels:
         say(f"the model was never taught {', '.join(report.unknown_labels)}: counted as missed")
     if as_json:
-        document = {"model": bundle.model_hash, **report.to_dict()}
-        click.echo(json.dumps(document, indent=2))
+        click.echo(json.dumps(report.to_dict(), indent=2, allow_nan=False))
     else:
         _print_table(report)
 
@@ -131,16 +134,20 @@ def _print_table(report: Report) -> None:
                   padding=(0, 1, 0, 0))  # fmt: skip
     for n, name in enumerate(_HEADINGS):
         table.add_column(name, justify="left" if n == 0 else "right", no_wrap=True)
-    _, *body, total = report.rows()
-    for row in body:
-        table.add_row(*(Text(printable(cell, 40)) for cell in row))
-    table.add_row("all (mean F1)", *total[1:-1], f"{report.macro_f1:.3f}", style="bold")
+    for label, score in report.by_class.items():
+        table.add_row(Text(printable(label, 40)), *_cells(score, score.f1))
+    table.add_row("all (mean F1)", *_cells(report.total, report.macro_f1), style="bold")
     console = Console()
     # As wide as it must be: a narrow window may break lines, but nothing is cut.
     console.width = max(console.width, Console(width=1000).measure(table).maximum)
     console.print(table)
     for line in summary(report):
         console.print(Text(printable(line, 400)))
+
+
+def _cells(score: Score, f1: float) -> list[str]:
+    counts = (score.n_true, score.n_found, score.n_hit, score.n_missed, score.n_false)
+    return [*map(str, counts), *(f"{share:.3f}" for share in (score.precision, score.recall, f1))]
 
 
 def summary(report: Report) -> list[str]:

@@ -9,23 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.core.records import GapRecord, Record
-from streamrnn.evaluation.events import (
-    Score,
-    Segment,
-    macro_f1,
-    match,
-    overlap,
-    scores,
-    segments_from_labels,
-    segments_from_records,
-)
+from streamrnn.core.records import Record
+from streamrnn.core.types import I64, NULL_NAME
+from streamrnn.evaluation.events import Rule, Score, add_scores, macro_f1, segments_from_labels
+from streamrnn.evaluation.frames import Reliability, add_frames, frame_classes
+from streamrnn.evaluation.rates import Rate, rate
+from streamrnn.evaluation.results import SessionResult, compare
+from streamrnn.evaluation.sequences import edit_distance
+from streamrnn.evaluation.timing import AtDeadline, Timing, deadlines_for, delay_curve
 from streamrnn.kernels.backend import Backend
 from streamrnn.runtime.bundle import Bundle
-from streamrnn.runtime.offline import run_session
+from streamrnn.runtime.offline import SessionRun, run_session_with_probabilities
 from streamrnn.sessions.session import Session
 
 _NOTHING = Score(0, 0, 0)
+#: What a user would claim: fewer false activations an hour than this.
+CLAIM_PER_HOUR = 0.5
 
 
 @dataclass(slots=True)
@@ -36,32 +35,69 @@ class Report:
     ----------
     labels : tuple of str
         Gestures that the model knows.
-    min_iou : float
-        Least overlap that counted.
-    n_sessions, n_frames, n_gaps : int
-    duration_s : float
-    nominal : bool
-        The rate of a session is a guess, so times are too: delays are given in frames.
-    by_class : dict of str to Score
-    delays_us : list of int
-        For each hit, from the true onset until the event was given.
-    delays_frames : list of float
-        The same in periods of the nominal rate.
-    confusions : Counter of (str, str)
-        False events that overlap true gestures of another class: (true, found).
+    rule : Rule
+        What counted as a hit, in microseconds.
+    claim_per_hour : float
+        A rate of false activations; the report says how much data it takes to claim less.
+    keep_runs : bool
+        Keep the probabilities of each session, for pictures.
+    model : str
+        ``sha256:...`` of the model file, ``""`` without one.
+    sessions : list of SessionResult
+    folds : list of (str, tuple of str, int)
+        Of a cross-validation: name of each fold, names of its sessions, and frames trained on.
+    frame_reliability : Reliability
+        Of the frames' probabilities.
     """
 
     labels: tuple[str, ...]
-    min_iou: float = 0.0
-    n_sessions: int = 0
-    n_frames: int = 0
-    n_gaps: int = 0
-    duration_s: float = 0.0
-    nominal: bool = False
-    by_class: dict[str, Score] = field(default_factory=dict)
-    delays_us: list[int] = field(default_factory=list)
-    delays_frames: list[float] = field(default_factory=list)
-    confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rule: Rule = field(default_factory=Rule)
+    claim_per_hour: float = CLAIM_PER_HOUR
+    keep_runs: bool = False
+    model: str = ""
+    sessions: list[SessionResult] = field(default_factory=list)
+    folds: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
+    frame_reliability: Reliability = field(default_factory=Reliability.empty)
+
+    def add(
+        self,
+        session: Session,
+        records: Sequence[Record],
+        *,
+        name: str = "",
+        run: SessionRun | None = None,
+        labels: Sequence[str] = (),
+    ) -> SessionResult:
+        """Count one session and the records that a run over it gave.
+
+        Parameters
+        ----------
+        session : Session
+        records : sequence of Record
+        name : str
+            What to call the session; its number when empty.
+        run : SessionRun or None
+            The run with its probabilities, if there are any.
+        labels : sequence of str
+            Names of the columns of the probabilities.
+        """
+        result = compare(
+            session,
+            records,
+            self.rule,
+            name=name or str(len(self.sessions) + 1),
+            labels=labels,
+            run=run if self.keep_runs else None,
+        )
+        self.sessions.append(result)
+        if run is not None:
+            add_frames(self.frame_reliability, run.probabilities, true_rows(session, run, labels))
+        return result
+
+    @property
+    def by_class(self) -> dict[str, Score]:
+        """Counts of each class that is true or found, sorted by name."""
+        return add_scores(result.by_class for result in self.sessions)
 
     @property
     def total(self) -> Score:
@@ -74,72 +110,136 @@ class Report:
         return macro_f1(self.by_class)
 
     @property
+    def n_sessions(self) -> int:
+        """Number of sessions."""
+        return len(self.sessions)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return sum(result.n_frames for result in self.sessions)
+
+    @property
+    def n_gaps(self) -> int:
+        """Number of breaks in the streams."""
+        return sum(result.n_gaps for result in self.sessions)
+
+    @property
+    def nominal(self) -> bool:
+        """Whether the rate of a session is a guess, so that times are too: frames are given."""
+        return any(result.nominal for result in self.sessions)
+
+    @property
     def unknown_labels(self) -> list[str]:
         """True gestures that the model was never taught; all of them are missed."""
         return sorted(self.by_class.keys() - set(self.labels))
 
-    def add(self, session: Session, records: Sequence[Record]) -> None:
-        """Count one session and the records that a run over it gave."""
-        truth = segments_from_labels(session)
-        found = segments_from_records(records)
-        pairs = match(truth, found, self.min_iou)
-        for label, score in scores(truth, found, pairs).items():
-            self.by_class[label] = self.by_class.get(label, _NOTHING) + score
-        period_us = 1e6 / session.info.rate_hz if session.info.rate_hz > 0 else 1.0
-        for i, j in pairs:
-            delay_us = found[j].decided - truth[i].start
-            self.delays_us.append(delay_us)
-            self.delays_frames.append(delay_us / period_us)
-        hits = {j for _, j in pairs}
-        for j, segment in enumerate(found):
-            true_label = None if j in hits else _other_class(segment, truth)
-            if true_label is not None:
-                self.confusions[true_label, segment.label] += 1
-        self.n_sessions += 1
-        self.n_frames += len(session)
-        self.n_gaps += sum(isinstance(record, GapRecord) for record in records)
-        self.duration_s += session.duration_s
-        self.nominal |= session.metadata.get("rate") == "nominal"
+    @property
+    def timings(self) -> list[tuple[str, Timing]]:
+        """Class and timing of each hit, session by session."""
+        return [item for result in self.sessions for item in result.delays]
+
+    @property
+    def delays_us(self) -> list[int]:
+        """For each hit, microseconds from the true onset until the event was given."""
+        return [timing.delay_us for _, timing in self.timings]
+
+    @property
+    def delays_frames(self) -> list[float]:
+        """The same in periods of the nominal rate."""
+        return [timing.delay_frames for _, timing in self.timings]
+
+    @property
+    def confusions(self) -> Counter[tuple[str, str]]:
+        """False events that overlap a true gesture of another class: (true, found)."""
+        pairs = (pair for result in self.sessions for pair in result.on_gesture)
+        return Counter(pair for pair in pairs if pair[0] != pair[1])
+
+    @property
+    def n_repeats(self) -> int:
+        """False events that overlap a true gesture of their own class, which was found already."""
+        return sum(a == b for result in self.sessions for a, b in result.on_gesture)
+
+    @property
+    def null_frames(self) -> int:
+        """Frames outside every true gesture."""
+        return sum(result.n_null_frames for result in self.sessions)
+
+    @property
+    def false_activations(self) -> Rate:
+        """Events that overlap no true gesture and answer none, over the time outside gestures."""
+        n = sum(len(result.in_null) for result in self.sessions)
+        return rate(n, sum(result.null_hours for result in self.sessions))
+
+    @property
+    def n_edits(self) -> int:
+        """Levenshtein distance of true and found gestures, in order of onset, of all sessions."""
+        return sum(
+            edit_distance(
+                [s.label for s in sorted(result.truth, key=lambda s: s.start)],
+                [s.label for s in sorted(result.found, key=lambda s: s.start)],
+            )
+            for result in self.sessions
+        )
+
+    @property
+    def event_reliability(self) -> Reliability:
+        """Of the events' scores: right are those that answer a gesture."""
+        reliability = Reliability.empty()
+        for result in self.sessions:
+            hits = {j for _, j in result.pairs}
+            right = [j in hits for j in range(len(result.found))]
+            reliability.add([segment.score for segment in result.found], right)
+        return reliability
+
+    def frame_confusion(self) -> tuple[list[str], I64]:
+        """Return class names, the null class first, and frames by true (row) and found class."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for result in self.sessions:
+            counts.update(result.frame_counts)
+        known = {name for pair in counts for name in pair} | set(self.labels)
+        names = [NULL_NAME, *sorted(known - {NULL_NAME})]
+        index = {name: k for k, name in enumerate(names)}
+        table = np.zeros((len(names), len(names)), np.int64)
+        for (true, found), n in counts.items():
+            table[index[true], index[found]] = n
+        return names, table
+
+    def delay_curve(self) -> list[AtDeadline]:
+        """Return the score against the deadline, in frames where the rate is nominal, else ms."""
+        delays = [
+            (label, t.delay_frames if self.nominal else t.delay_us / 1e3)
+            for label, t in self.timings
+        ]
+        return delay_curve(self.by_class, delays, deadlines_for([delay for _, delay in delays]))
+
+    def groups(self, by: str) -> dict[str, list[SessionResult]]:
+        """Return the sessions by ``subject`` (those of whom nobody said left out) or ``session``.
+
+        Parameters
+        ----------
+        by : {"subject", "session"}
+        """
+        if by == "session":
+            return {result.name: [result] for result in self.sessions}
+        groups: dict[str, list[SessionResult]] = {}
+        for result in self.sessions:
+            if result.subject:
+                groups.setdefault(result.subject, []).append(result)
+        return dict(sorted(groups.items()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        delay = {
-            "delay_frames": _percentiles(self.delays_frames),
-            "delay_ms": None if self.nominal else _percentiles([d / 1e3 for d in self.delays_us]),
-        }
-        return {
-            "n_sessions": self.n_sessions,
-            "n_frames": self.n_frames,
-            "n_gaps": self.n_gaps,
-            "duration_s": None if self.nominal else round(self.duration_s, 3),
-            "min_iou": self.min_iou,
-            "macro_f1": round(self.macro_f1, 4),
-            "total": _score_dict(self.total),
-            "classes": {name: _score_dict(s) for name, s in sorted(self.by_class.items())},
-            "confusions": [
-                {"true": true, "found": found, "n": n}
-                for (true, found), n in sorted(self.confusions.items())
-            ],
-            "unknown_labels": self.unknown_labels,
-            **delay,
-        }
+        """Return the report as JSON values (docs/formats.md, "Reports")."""
+        from streamrnn.evaluation.document import report_document
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """Return the table: a header, one row a class, and the total."""
-        header = (
-            "gesture",
-            "true",
-            "events",
-            "hit",
-            "missed",
-            "false",
-            "precision",
-            "recall",
-            "F1",
-        )
-        body = [(name, *_cells(score)) for name, score in sorted(self.by_class.items())]
-        total = ("all", *_cells(self.total)[:-1], f"{self.macro_f1:.3f} (mean)")
-        return [header, *body, total]
+        return report_document(self)
+
+
+def true_rows(session: Session, run: SessionRun, labels: Sequence[str]) -> I64:
+    """Return the true class of each row of a run, int64 (M,); past the columns where unknown."""
+    truth = segments_from_labels(session)
+    others = sorted({segment.label for segment in truth} - set(labels))
+    return frame_classes(truth, [*labels, *others], run.t_us)
 
 
 def evaluate(
@@ -147,7 +247,8 @@ def evaluate(
     sessions: Sequence[Session],
     backend: Backend,
     *,
-    min_iou: float = 0.0,
+    report: Report | None = None,
+    names: Sequence[str] | None = None,
     on_records: Callable[[int, list[Record]], None] | None = None,
 ) -> Report:
     """Run a model over sessions, as a live run would, and compare with their labels.
@@ -157,54 +258,28 @@ def evaluate(
     bundle : Bundle
     sessions : sequence of Session
     backend : Backend
-    min_iou : float
-        Least intersection over union of a hit; 0 asks for any overlap.
+    report : Report or None
+        Added to; it says which rule holds. None starts one.
+    names : sequence of str or None
+        What to call the sessions.
     on_records : callable, optional
         Gets the index of each session and its records.
+
+    Returns
+    -------
+    Report
 
     Raises
     ------
     ConfigError
         A session does not fit the model.
     """
-    report = Report(bundle.labels[1:], min_iou)
+    if report is None:
+        report = Report(bundle.labels[1:], model=bundle.model_hash)
     for n, session in enumerate(sessions):
-        records = run_session(bundle, session, backend)
-        report.add(session, records)
+        run = run_session_with_probabilities(bundle, session, backend)
+        name = "" if names is None else names[n]
+        report.add(session, run.records, name=name, run=run, labels=bundle.labels)
         if on_records is not None:
-            on_records(n, records)
+            on_records(n, run.records)
     return report
-
-
-def _other_class(segment: Segment, truth: Sequence[Segment]) -> str | None:
-    """Return the class of the true gesture that `segment` overlaps most, if it is another one."""
-    nearest = max(truth, key=lambda other: overlap(segment, other), default=None)
-    if nearest is None or not overlap(segment, nearest) or nearest.label == segment.label:
-        return None
-    return nearest.label
-
-
-def _percentiles(values: Sequence[float]) -> dict[str, float] | None:
-    if not values:
-        return None
-    p50, p95 = np.percentile(values, [50, 95])
-    return {"p50": round(float(p50), 3), "p95": round(float(p95), 3)}
-
-
-def _score_dict(score: Score) -> dict[str, Any]:
-    return {
-        "n_true": score.n_true,
-        "n_found": score.n_found,
-        "n_hit": score.n_hit,
-        "n_missed": score.n_missed,
-        "n_false": score.n_false,
-        "precision": round(score.precision, 4),
-        "recall": round(score.recall, 4),
-        "f1": round(score.f1, 4),
-    }
-
-
-def _cells(score: Score) -> tuple[str, ...]:
-    counts = (score.n_true, score.n_found, score.n_hit, score.n_missed, score.n_false)
-    shares = (score.precision, score.recall, score.f1)
-    return (*map(str, counts), *(f"{share:.3f}" for share in shares))

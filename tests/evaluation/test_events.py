@@ -53,7 +53,7 @@ def best_by_brute_force(truth, found, min_iou) -> tuple[int, int]:
     st.lists(segments, max_size=3), st.lists(segments, max_size=4), st.sampled_from([0, 0.3, 0.5])
 )
 def test_matching_equals_brute_force(truth, found, min_iou):
-    pairs = match(truth, found, min_iou)
+    pairs = match(truth, found, min_iou=min_iou)
     assert all(may_pair(truth[i], found[j], min_iou) for i, j in pairs)
     got = (len(pairs), sum(overlap(truth[i], found[j]) for i, j in pairs))
     assert got == best_by_brute_force(truth, found, min_iou)
@@ -110,4 +110,4 @@ def test_labels_become_segments_in_order_without_the_null_class():
 
 @pytest.mark.parametrize(("min_iou", "expected"), [(0.0, 1), (0.5, 1), (0.51, 0)])
 def test_the_least_overlap_is_inclusive(min_iou, expected):
-    assert len(match([Segment(0, 10, "a")], [Segment(0, 5, "a")], min_iou)) == expected
+    assert len(match([Segment(0, 10, "a")], [Segment(0, 5, "a")], min_iou=min_iou)) == expected
