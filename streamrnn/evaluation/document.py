@@ -9,11 +9,11 @@ import numpy as np
 
 from streamrnn import __version__
 from streamrnn.evaluation.events import Rule, Score, add_scores, macro_f1
-from streamrnn.evaluation.frames import frame_scores
-from streamrnn.evaluation.rates import hours_needed, hours_needed_at
+from streamrnn.evaluation.metrics.frames import frame_scores
+from streamrnn.evaluation.metrics.rates import hours_needed, hours_needed_at
+from streamrnn.evaluation.metrics.spread import spread
+from streamrnn.evaluation.metrics.timing import percentiles
 from streamrnn.evaluation.results import SessionResult
-from streamrnn.evaluation.spread import spread
-from streamrnn.evaluation.timing import percentiles
 
 if TYPE_CHECKING:
     from streamrnn.evaluation.report import Report

@@ -12,11 +12,11 @@ import numpy as np
 from streamrnn.core.records import Record
 from streamrnn.core.types import I64, NULL_NAME
 from streamrnn.evaluation.events import Rule, Score, add_scores, macro_f1, segments_from_labels
-from streamrnn.evaluation.frames import Reliability, add_frames, frame_classes
-from streamrnn.evaluation.rates import Rate, rate
+from streamrnn.evaluation.metrics.frames import Reliability, add_frames, frame_classes
+from streamrnn.evaluation.metrics.rates import Rate, rate
+from streamrnn.evaluation.metrics.sequences import edit_distance
+from streamrnn.evaluation.metrics.timing import AtDeadline, Timing, deadlines_for, delay_curve
 from streamrnn.evaluation.results import SessionResult, compare
-from streamrnn.evaluation.sequences import edit_distance
-from streamrnn.evaluation.timing import AtDeadline, Timing, deadlines_for, delay_curve
 from streamrnn.kernels.backend import Backend
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.offline import SessionRun, run_session_with_probabilities

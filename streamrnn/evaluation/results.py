@@ -18,8 +18,8 @@ from streamrnn.evaluation.events import (
     segments_from_labels,
     segments_from_records,
 )
-from streamrnn.evaluation.frames import confusion, frame_classes
-from streamrnn.evaluation.timing import Timing, timing
+from streamrnn.evaluation.metrics.frames import confusion, frame_classes
+from streamrnn.evaluation.metrics.timing import Timing, timing
 from streamrnn.runtime.offline import SessionRun
 from streamrnn.sessions.session import Session, frame_period_us
 
