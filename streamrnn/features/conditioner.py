@@ -38,6 +38,8 @@ _LARGEST_DENOMINATOR = 10_000
 _LARGEST_COEFFICIENT = 1e6
 _POLE_MARGIN = 1e-9
 _LARGEST_RATE_HZ = 1e6
+#: No stream has more frames a frame of its model.
+_LARGEST_RATIO = 10_000
 
 #: b0, b1, b2, a0, a1, a2 of a second-order section, as `scipy.signal` gives them.
 Section = tuple[float, ...]
@@ -194,6 +196,10 @@ def counted_rate(spec: SignalSpec | None, stream_hz: float, model_hz: float) -> 
             f"the stream runs at {stream_hz:g} Hz, the model's filters are made for "
             f"{expected_hz:g} Hz: set the device to {expected_hz:g} Hz, or train on recordings "
             f"at {stream_hz:g} Hz"
+        )
+    if not stream_hz / model_hz <= _LARGEST_RATIO:
+        raise ConfigError(
+            f"the stream runs at {stream_hz:g} Hz, which is beyond a model of {model_hz:g} Hz"
         )
     if _ratio(stream_hz, model_hz) * MOST_FRAMES < 1:
         raise ConfigError(

@@ -14,6 +14,7 @@ from streamrnn.core.text import printable
 from streamrnn.core.types import I64, Channel, StreamInfo
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features.chain import FeatureChain
+from streamrnn.features.conditioner import Conditioner, SignalSpec, counted_rate
 from streamrnn.model.file import (
     FORMAT,
     ModelFile,
@@ -24,8 +25,6 @@ from streamrnn.model.file import (
 )
 from streamrnn.model.window import Weights
 
-#: A stream's nominal rate may differ from the model's by this share.
-RATE_TOLERANCE = 0.05
 #: The longest gap that a model may ask to have filled.
 MAX_GAP_LIMIT_MS = 1000.0
 
@@ -43,7 +42,7 @@ class Bundle:
     labels : tuple of str
         Class names, the null class first.
     rate_hz : float
-        Frame rate that the model was trained at, > 0.
+        Frame rate of the network, > 0.
     channels : tuple of Channel
         What the features read, in order.
     decision : DecisionConfig
@@ -57,6 +56,9 @@ class Bundle:
     precision : {"exact", "bf16"}
         How a run holds the weights (see `streamrnn.kernels.backend.Backend.upload`); its own
         choice, and not in the file.
+    signal : SignalSpec or None
+        What is done to a stream's samples before anything else, and at which rate; None: the
+        stream has the network's rate and is taken as it comes.
     """
 
     params: Weights
@@ -69,6 +71,7 @@ class Bundle:
     training: dict[str, Any] = field(default_factory=dict)
     model_hash: str = ""
     precision: str = "exact"
+    signal: SignalSpec | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together."""
@@ -91,6 +94,28 @@ class Bundle:
         if not 0.0 <= self.max_gap_ms <= MAX_GAP_LIMIT_MS:
             raise ConfigError(f"max_gap_ms must be within 0..1000, got {self.max_gap_ms}")
 
+        counted_rate(self.signal, self.stream_hz, self.rate_hz)
+
+    @property
+    def stream_hz(self) -> float:
+        """Frame rate that a stream is expected to have."""
+        return self.signal.input_hz if self.signal else self.rate_hz
+
+    def conditioner(self, stream_hz: float) -> Conditioner | None:
+        """Return what stands between a stream of some rate and the features, if anything.
+
+        Parameters
+        ----------
+        stream_hz : float
+            Nominal; 0 when unknown.
+
+        Raises
+        ------
+        ConfigError
+            Such a stream does not fit.
+        """
+        return Conditioner.needed(self.signal, len(self.channels), stream_hz, self.rate_hz)
+
     def to_document(self) -> dict[str, Any]:
         """Return the JSON document that stands beside the weights (docs/formats.md, "Models")."""
         return {
@@ -103,6 +128,7 @@ class Bundle:
             "decision": asdict(self.decision),
             "max_gap_ms": self.max_gap_ms,
             "training": self.training,
+            "signal": self.signal.to_document() if self.signal else None,
         }
 
     def save(self, path: str | Path) -> Bundle:
@@ -175,12 +201,7 @@ class Bundle:
                     f"channel {printable(channel.name)} comes in {printable(unit)}, the model was "
                     f"trained on {printable(channel.unit)}: send the model's unit, or train anew"
                 )
-        if info.rate_hz and abs(info.rate_hz / self.rate_hz - 1.0) > RATE_TOLERANCE:
-            raise ConfigError(
-                f"the stream runs at {info.rate_hz:g} Hz, the model was trained at "
-                f"{self.rate_hz:g} Hz: set the device to {self.rate_hz:g} Hz, or train on "
-                f"recordings at {info.rate_hz:g} Hz"
-            )
+        counted_rate(self.signal, info.rate_hz, self.rate_hz)
 
 
 def _is_generic(info: StreamInfo) -> bool:
@@ -206,6 +227,9 @@ def _from_document(params: Weights, document: dict[str, Any], file_hash: str) ->
     for key, kind in _KEYS.items():
         if not isinstance(document.get(key), kind):
             raise ConfigError(f"the model's {key!r} is missing or of the wrong type")
+    signal = document.get("signal")
+    if signal is not None and not isinstance(signal, dict):
+        raise ConfigError("the model's 'signal' is of the wrong type")
     if not all(isinstance(label, str) for label in document["labels"]):
         raise ConfigError("the model's 'labels' must be names")
     channels = tuple(
@@ -222,4 +246,5 @@ def _from_document(params: Weights, document: dict[str, Any], file_hash: str) ->
         max_gap_ms=float(document["max_gap_ms"]),
         training=document["training"],
         model_hash=file_hash,
+        signal=None if signal is None else SignalSpec.from_document(signal),
     )

@@ -88,7 +88,7 @@ def test_text_matches_by_count() -> None:
         bundle().check_stream(StreamInfo(text[:2], 0.0))
 
 
-@pytest.mark.parametrize("rate_hz", [96.0, 100.0, 104.0, 0.0])
+@pytest.mark.parametrize("rate_hz", [96.0, 100.0, 104.0, 0.0, 50.0, 119.0, 1000.0])
 def test_rates_that_fit(rate_hz: float) -> None:
     bundle().check_stream(replace(INFO, rate_hz=rate_hz))
 
@@ -96,7 +96,7 @@ def test_rates_that_fit(rate_hz: float) -> None:
 @pytest.mark.parametrize(
     ("info", "words"),
     [
-        (replace(INFO, rate_hz=50.0), "runs at 50 Hz, the model was trained at 100 Hz"),
+        (replace(INFO, rate_hz=49.0), "runs at 49 Hz, less than half of the model's 100 Hz"),
         (replace(INFO, channels=CHANNELS[:1]), "lacks acc_y, acc_z .it has acc_x."),
         (replace(INFO, channels=(*CHANNELS[:2], Channel("acc_z", "m/s2"))), "acc_z comes in m/s2"),
         (replace(INFO, channels=(Channel("a\x1b[31m"),)), r"it has a\\x1b\[31m"),
