@@ -115,6 +115,7 @@ class DecisionMachine:
         smooth_us = config.smooth_ms * 1000
         gain = -math.expm1(-1e6 / rate_hz / smooth_us) if smooth_us > 0 else 1.0
         self.smoother = Smoother(len(labels), gain)
+        self.reads_energy = config.ood is not None
         self._forget()
 
     def _forget(self) -> None:
@@ -167,7 +168,14 @@ class DecisionMachine:
         self._forget()
         return events
 
-    def decide(self, p: list[float], seq: int, t_us: int, events: list[Event]) -> None:
+    def decide(
+        self,
+        p: list[float],
+        seq: int,
+        t_us: int,
+        events: list[Event],
+        energy: float = math.inf,
+    ) -> None:
         """Append the events that one more frame completes.
 
         Parameters
@@ -178,6 +186,8 @@ class DecisionMachine:
             Index and device time of the frame.
         events : list of Event
             Appended to.
+        energy : float
+            Of the frame; ignored unless `reads_energy`.
         """
         activity = 1.0 - p[NULL_CLASS]
         run = self._run

@@ -31,11 +31,14 @@ class Engine(Protocol):
         Of the newest frame; overwritten by the next.
     smoothed : float64 (C,)
         The same, smoothed over time.
+    energy : float32 (1,)
+        Of the newest frame; overwritten by the next. Low = strange, see `softmax_rows`.
     """
 
     newest: F32
     probabilities: F32
     smoothed: F64
+    energy: F32
 
     def push(self, x: F32) -> int:
         """Take one frame, float32 (1, columns of the stream).
@@ -47,8 +50,15 @@ class Engine(Protocol):
         """
         ...
 
-    def run(self, x: F32) -> tuple[F32, F64]:
-        """Take good frames, float32 (N, n), and return both kinds of probabilities, (N, C)."""
+    def run(self, x: F32) -> tuple[F32, F64, F32]:
+        """Take good frames, float32 (N, n).
+
+        Returns
+        -------
+        probabilities : float32 (N, C)
+        smoothed : float64 (N, C)
+        energy : float32 (N,)
+        """
         ...
 
     def ahead(self) -> None:
@@ -85,7 +95,11 @@ def open_engine(
     row = network.row()
     if row is None:
         return StagedEngine(network, chain, decision, columns)
-    return FusedEngine(Pusher(row, chain.kernel, decision.smoother, columns, n_columns))
+    pusher = Pusher(
+        row, chain.kernel, decision.smoother, columns, n_columns,
+        temperature=decision.config.temperature,
+    )  # fmt: skip
+    return FusedEngine(pusher)
 
 
 class FusedEngine:
@@ -96,6 +110,7 @@ class FusedEngine:
         self.newest = pusher.picked
         self.probabilities = pusher.probabilities
         self.smoothed = pusher.smoothed
+        self.energy = pusher.energy
         self.push = pusher.push_frame
         self.run = pusher.push_rows
         self.ahead = pusher.ahead
@@ -121,6 +136,8 @@ class StagedEngine:
         self.newest: F32 = np.zeros(len(columns), np.float32)
         self.probabilities: F32 = np.zeros(self._n_classes, np.float32)
         self.smoothed = self._smoother.value
+        self.energy: F32 = np.zeros(1, np.float32)
+        self._temperature = decision.config.temperature
 
     def push(self, x: F32) -> int:
         """See `Engine`."""
@@ -130,13 +147,14 @@ class StagedEngine:
         self.run(picked)
         return int(self.smoothed.argmax())
 
-    def run(self, x: F32) -> tuple[F32, F64]:
+    def run(self, x: F32) -> tuple[F32, F64, F32]:
         """See `Engine`."""
         probabilities = self._logits(self._chain.push(x))
-        softmax_rows(probabilities, probabilities)
+        energy = softmax_rows(probabilities, probabilities, self._temperature)
         self.newest[:] = x[-1]
         self.probabilities[:] = probabilities[-1]
-        return probabilities, self._smoother.push(probabilities)
+        self.energy[:] = energy[-1]
+        return probabilities, self._smoother.push(probabilities), energy
 
     def ahead(self) -> None:
         """Do nothing: no stage can begin before its frame."""

@@ -25,7 +25,7 @@ from streamrnn.kernels.fleet import stages
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
 from streamrnn.model.window import WindowParams
 from streamrnn.runtime.bundle import Bundle
-from streamrnn.runtime.fleet_snapshot import FleetSnapshot, fingerprint
+from streamrnn.runtime.fleet_snapshot import N_SMOOTHED, FleetSnapshot, fingerprint
 from streamrnn.runtime.places import Places
 
 #: An event, and the stream that it is of.
@@ -88,7 +88,9 @@ class Fleet:
         self._chain = FeatureChain.from_document(bundle.features.to_document())
         self._features = stages.ManyFeatures(self._chain.kernel, n_streams)
         self._idle = DecisionMachine(bundle.decision, bundle.labels, bundle.rate_hz)
-        self._smoothed = stages.ManySmoothed(self._idle.smoother, n_streams)
+        self._smoothed = stages.ManySmoothed(
+            self._idle.smoother, n_streams, bundle.decision.temperature
+        )
         self._machines: dict[int, DecisionMachine] = {}
         self._is_busy = np.zeros(n_streams, np.bool_)
         self._n_frames: I64 = np.zeros(n_streams, np.int64)
@@ -228,13 +230,15 @@ class Fleet:
             seq = self._n_frames[rows]
         if t_us is None:
             t_us = (self._n_frames[rows] * 1e6 / self.bundle.rate_hz).astype(np.int64)
-        probabilities, is_good = self._tick(frames, rows)
+        probabilities, energy, is_good = self._tick(frames, rows)
         activity = 1.0 - self._smoothed.means[rows, NULL_CLASS]
         awake = self._is_busy[rows] | (activity > self._idle.idle_up_to)
         if is_good is not None:
             awake &= is_good
         at = np.flatnonzero(awake)
-        return probabilities, self._decide(rows[at], seq[at], t_us[at]) if len(at) else []
+        return probabilities, (
+            self._decide(rows[at], seq[at], t_us[at], energy[at]) if len(at) else []
+        )
 
     # ---- streams that move
 
@@ -252,6 +256,7 @@ class Fleet:
             state=self._streams.snapshot(rows),
             before=self._features.before[rows],
             means=self._smoothed.means[rows],
+            recent=self._smoothed.recent[rows, 1:],
             counts=np.stack([count[rows] for count in counts], axis=1),
             decisions=tuple(None if m is None else m.snapshot() for m in machines),
         )
@@ -279,7 +284,12 @@ class Fleet:
         n_channels, n_classes = len(self.bundle.channels), len(self.bundle.labels)
         if snapshot.model != self._model:
             raise ValueError("the snapshot is of streams of another model")
-        if snapshot.before.shape[1] != n_channels or snapshot.means.shape[1] != n_classes:
+        recent = self._smoothed.recent
+        if (
+            snapshot.before.shape[1] != n_channels
+            or snapshot.means.shape[1] != n_classes
+            or snapshot.recent.shape[1:] != recent[:, 1:].shape[1:]
+        ):
             raise ValueError("the snapshot's arrays do not fit its model")
         if ids is not None and len(self._rows(ids)) != len(snapshot):
             raise ValueError(f"{len(ids)} streams for a snapshot of {len(snapshot)}")
@@ -294,6 +304,9 @@ class Fleet:
             raise
         self._features.before[rows] = snapshot.before
         self._smoothed.means[rows] = snapshot.means
+        was_seen = np.arange(snapshot.recent.shape[1]) < snapshot.counts[:, N_SMOOTHED, None]
+        recent[rows, 1:] = np.where(was_seen[:, :, None], snapshot.recent, 0.0)
+        recent[rows, :1] = recent[rows, 1:].sum(axis=1, keepdims=True)  # exact in any order
         for count, values in zip(
             (self._features.n_seen, self._smoothed.n_seen, self._n_frames),
             snapshot.counts.T,
@@ -310,21 +323,23 @@ class Fleet:
         """Return the places of streams."""
         return self._places.taken if ids is None else self._places.of(ids)
 
-    def _tick(self, frames: F32, rows: I64) -> tuple[F32, npt.NDArray[np.bool_] | None]:
-        """Return probabilities, and which frames were good; None for all."""
+    def _tick(self, frames: F32, rows: I64) -> tuple[F32, F32, npt.NDArray[np.bool_] | None]:
+        """Return probabilities, energy, and which frames were good; None for all."""
         x = as_argument("frames", frames, np.float32, (len(rows), self._features.before.shape[1]))
         plausible = np.abs(x) < LARGEST_SAMPLE  # False for NaN, which would stay in the state
         if plausible.all():
-            probabilities, is_good = self._advance(x, rows), None
+            is_good = None
+            probabilities, energy = self._advance(x, rows)
         else:
             is_good = plausible.all(axis=1)
             self.n_invalid += len(x) - int(is_good.sum())
             probabilities = np.full((len(x), len(self.bundle.labels)), np.nan, np.float32)
-            probabilities[is_good] = self._advance(x[is_good], rows[is_good])
+            energy = np.full(len(x), np.nan, np.float32)
+            probabilities[is_good], energy[is_good] = self._advance(x[is_good], rows[is_good])
         self._n_frames[rows] += 1
-        return probabilities, is_good
+        return probabilities, energy, is_good
 
-    def _advance(self, x: F32, rows: I64) -> F32:
+    def _advance(self, x: F32, rows: I64) -> tuple[F32, F32]:
         """Take good frames."""
         n, n_classes = len(rows), len(self.bundle.labels)
         features = self._features.push(x, rows).astype(self._dtype, copy=False)
@@ -332,21 +347,21 @@ class Fleet:
         is_all = n == self.n_streams and rows is self._places.taken
         self._streams.tick(features, logits, None if is_all else rows)
         probabilities = logits.astype(np.float32, copy=False)
-        self._smoothed.push(probabilities, rows)
-        return probabilities
+        return probabilities, self._smoothed.push(probabilities, rows)
 
-    def _decide(self, rows: I64, seq: I64, t_us: I64) -> list[StreamEvent]:
+    def _decide(self, rows: I64, seq: I64, t_us: I64, energy: F32) -> list[StreamEvent]:
         """Let the machines of streams decide on the frames that were just taken."""
         events: list[StreamEvent] = []
         found: list[Event] = []
         is_busy = []
         means = self._smoothed.means[rows].tolist()
-        frames = zip(rows.tolist(), means, seq.tolist(), t_us.tolist(), strict=True)
-        for row, mean, number, at_us in frames:
+        columns = (rows, seq, t_us, energy)
+        frames = zip(means, *(column.tolist() for column in columns), strict=True)
+        for mean, row, number, at_us, of_frame in frames:
             machine = self._machines.get(row)
             if machine is None:
                 machine = self._machines[row] = self._new_machine()
-            machine.decide(mean, number, at_us, found)
+            machine.decide(mean, number, at_us, found, of_frame)
             is_busy.append(not machine.is_idle)
             if machine.is_fresh:
                 del self._machines[row]

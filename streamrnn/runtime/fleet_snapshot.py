@@ -16,12 +16,13 @@ from safetensors.numpy import load, save
 
 from streamrnn.core.text import printable
 from streamrnn.core.types import F64, I64, Floats
+from streamrnn.kernels.live.slots import GRID
 from streamrnn.kernels.params import State
 from streamrnn.runtime.bundle import Bundle
 
 METADATA_KEY = "streamrnn_fleet"
 #: Version of the document; a reader refuses any other.
-FORMAT = 1
+FORMAT = 2
 #: Columns of `FleetSnapshot.counts`.
 N_FEATURES, N_SMOOTHED, N_FRAMES = range(3)
 N_COUNTS = 3
@@ -45,6 +46,8 @@ class FleetSnapshot:
         Scaled samples of the frame before.
     means : float64 (n, C)
         Smoothed probabilities.
+    recent : float64 (n, frames, C)
+        Probabilities of the newest frames, as a plain mean keeps them; no frames without one.
     counts : int64 (n, 3)
         Frames that the features and the smoothing have seen, and all frames.
     decisions : tuple of dict or None
@@ -55,6 +58,7 @@ class FleetSnapshot:
     state: State
     before: F64
     means: F64
+    recent: F64
     counts: I64
     decisions: tuple[dict[str, Any] | None, ...]
 
@@ -74,6 +78,12 @@ class FleetSnapshot:
             raise ValueError(f"counts of frames beyond 0..{MAX_FRAMES}")
         if not all((np.abs(array) < _LARGEST).all() for array in (*self.state.h, self.means)):
             raise ValueError("hidden values or probabilities that no stream has")
+        shape = (n, *self.recent.shape[1:2], self.means.shape[1])
+        if self.recent.dtype != np.float64 or self.recent.shape != shape:
+            raise ValueError(f"recent is {self.recent.dtype} {self.recent.shape}")
+        on_grid = np.rint(self.recent * GRID) / GRID == self.recent
+        if not ((self.recent >= 0) & (self.recent <= 1) & on_grid).all():
+            raise ValueError("recent probabilities that no stream has")
         if not all(np.isfinite(array).all() for array in (*self.state.c, self.before)):
             raise ValueError("cell states or samples that are not finite")
         if len(self.decisions) != n:
@@ -88,6 +98,7 @@ class FleetSnapshot:
         tensors: dict[str, Floats | I64] = {
             "before": self.before,
             "means": self.means,
+            "recent": self.recent,
             "counts": self.counts,
         }
         for n, (h, c) in enumerate(zip(self.state.h, self.state.c, strict=True)):
@@ -126,6 +137,7 @@ class FleetSnapshot:
                 state=state,
                 before=tensors["before"],
                 means=tensors["means"],
+                recent=tensors["recent"],
                 counts=tensors["counts"],
                 decisions=tuple(known.get(n) for n in range(n_streams)),
             )

@@ -11,7 +11,7 @@ from streamrnn.core.records import Record
 from streamrnn.core.types import F32, I64
 from streamrnn.kernels.backend import Backend
 from streamrnn.runtime.bundle import Bundle
-from streamrnn.runtime.pipeline import Pipeline
+from streamrnn.runtime.pipeline import Block, Pipeline
 from streamrnn.sessions.session import Session
 
 Mode = Literal["batch", "frames"]
@@ -26,13 +26,17 @@ class SessionRun:
     records : list of Record
         Events and gaps, in order.
     probabilities : float32 (M, C)
-        Of every decided frame, filled ones included, in the order of the labels.
+        Of every decided frame, filled ones included, in the order of the labels; after the
+        temperature and before smoothing.
+    energy : float32 (M,)
+        Low = strange, see `streamrnn.kernels.pointwise.softmax_rows`.
     seq, t_us : int64 (M,)
         Index and device time (microseconds) of each row.
     """
 
     records: list[Record]
     probabilities: F32
+    energy: F32
     seq: I64
     t_us: I64
 
@@ -62,14 +66,10 @@ def run_session_with_probabilities(
     bundle: Bundle, session: Session, backend: Backend
 ) -> SessionRun:
     """Return the records and the class probabilities of every frame."""
-    blocks: list[tuple[F32, I64, I64]] = []
-    pipeline = Pipeline(bundle, backend, observer=lambda *block: blocks.append(block))
-    records = _push_all(pipeline, session, "batch")
-    if not blocks:
-        none = np.empty(0, np.int64)
-        return SessionRun(records, np.empty((0, len(bundle.labels)), np.float32), none, none)
-    probabilities, seq, t_us = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return SessionRun(records, probabilities, seq, t_us)
+    nothing, no_index = np.empty((0, len(bundle.labels)), np.float32), np.empty(0, np.int64)
+    blocks = [Block(nothing, nothing[:, 0], no_index, no_index)]
+    records = _push_all(Pipeline(bundle, backend, observer=blocks.append), session, "batch")
+    return SessionRun(records, *(np.concatenate(part) for part in zip(*blocks, strict=True)))
 
 
 def _push_all(pipeline: Pipeline, session: Session, mode: Mode) -> list[Record]:

@@ -6,7 +6,9 @@ were cut into blocks. Live, replayed and offline runs all go through it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +26,28 @@ from streamrnn.runtime.latency import StageTimer
 #: Longest block that goes through the network at once; bounds the memory, changes no result.
 BLOCK_FRAMES = 65_536
 
-#: Called with the probabilities (N, C), seq (N,) and t_us (N,) of each block.
-Observer = Callable[[F32, I64, I64], None]
+
+class Block(NamedTuple):
+    """What the network says of consecutive frames.
+
+    Attributes
+    ----------
+    probabilities : float32 (N, C)
+        In the order of the labels, after the temperature and before smoothing.
+    energy : float32 (N,)
+        Low = strange, see `streamrnn.kernels.pointwise.softmax_rows`.
+    seq, t_us : int64 (N,)
+        Index and device time (microseconds) of each frame.
+    """
+
+    probabilities: F32
+    energy: F32
+    seq: I64
+    t_us: I64
+
+
+#: Sees each block.
+Observer = Callable[[Block], None]
 
 
 class Pipeline:
@@ -38,7 +60,7 @@ class Pipeline:
     timer : StageTimer, optional
         Gets the time of the stages ``inference`` and ``decision``; None costs nothing.
     observer : callable, optional
-        Sees every block's probabilities, filled frames included.
+        Sees every `Block`, filled frames included.
 
     Attributes
     ----------
@@ -145,9 +167,12 @@ class Pipeline:
         self._last_seq, self._last_t_us = seq, frames.t_us.item()
         self.n_frames += 1
         if self.observer is not None:
-            self.observer(engine.probabilities[None].copy(), frames.seq, frames.t_us)
+            probabilities, energy = engine.probabilities[None].copy(), engine.energy.copy()
+            self.observer(Block(probabilities, energy, frames.seq, frames.t_us))
         events: list[Event] = []
-        self._decision.decide(engine.smoothed.tolist(), seq, self._last_t_us, events)
+        decision = self._decision
+        of_frame = engine.energy.item() if decision.reads_energy else math.inf
+        decision.decide(engine.smoothed.tolist(), seq, self._last_t_us, events, of_frame)
         if timer:
             timer.lap("decision", mark)
         return events
@@ -216,15 +241,15 @@ class Pipeline:
             return [r for n in starts for r in self._run(engine, frames[n : n + BLOCK_FRAMES])]
         timer = self.timer
         mark = timer.start() if timer else 0
-        probabilities, smoothed = engine.run(frames.x)
+        probabilities, smoothed, energy = engine.run(frames.x)
         if timer:
             mark = timer.lap("inference", mark)
         if self.observer is not None:
-            self.observer(probabilities, frames.seq, frames.t_us)
+            self.observer(Block(probabilities, energy, frames.seq, frames.t_us))
         events: list[Event] = []
-        rows = zip(smoothed.tolist(), frames.seq.tolist(), frames.t_us.tolist(), strict=True)
-        for p, seq, t_us in rows:
-            self._decision.decide(p, seq, t_us, events)
+        columns = (smoothed, frames.seq, frames.t_us, energy)
+        for p, seq, t_us, of_frame in zip(*(c.tolist() for c in columns), strict=True):
+            self._decision.decide(p, seq, t_us, events, of_frame)
         if timer:
             timer.lap("decision", mark)
         return events

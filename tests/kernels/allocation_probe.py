@@ -27,8 +27,11 @@ from streamrnn.model.spec import NetworkSpec
 
 
 @njit
-def push_rows(s, x, n, probabilities, smoothed):
-    push.push_rows(i8_pointer(s), f4_pointer(x), n, f4_pointer(probabilities), f8_pointer(smoothed))
+def push_rows(s, x, n, probabilities, smoothed, energy):
+    push.push_rows(
+        i8_pointer(s), f4_pointer(x), n, f4_pointer(probabilities), f8_pointer(smoothed),
+        f4_pointer(energy),
+    )  # fmt: skip
 
 
 @njit
@@ -64,7 +67,7 @@ def main() -> None:
     row = network.row()
     assert row is not None
     pusher = Pusher(row, chain.kernel, Smoother(4, 0.5), np.arange(3), 3)
-    p, smoothed = np.zeros((7, 4), np.float32), np.zeros((7, 4))
+    p, smoothed, energy = np.zeros((7, 4), np.float32), np.zeros((7, 4)), np.zeros(7, np.float32)
     address = native.address
 
     n_rows = 9
@@ -75,7 +78,8 @@ def main() -> None:
     work = native.aligned(layout.work_size(handle.plan, np.dtype(np.float32), 1), np.float32)
     sys.stdout.write(json.dumps({
         "push": allocations(
-            push_rows, pusher._slots_at, address(x), 7, address(p), address(smoothed)
+            push_rows, pusher._slots_at, address(x), 7, address(p), address(smoothed),
+            address(energy),
         ),
         "tick": allocations(
             tick, handle.header_at, address(state.arena), address(frames), address(logits),

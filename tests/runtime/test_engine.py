@@ -53,6 +53,7 @@ class Pair:
     def check(self) -> None:
         assert self.fused.probabilities.tobytes() == self.staged.probabilities.tobytes()
         assert self.fused.smoothed.tobytes() == self.staged.smoothed.tobytes()
+        assert self.fused.energy.tobytes() == self.staged.energy.tobytes()
         assert self.fused.picked.tobytes() == self.staged.newest.tobytes()
 
 
@@ -108,13 +109,14 @@ def test_blocks_and_frames_are_the_same() -> None:
     rng = np.random.default_rng(0)
     whole, single = (Pair(FeatureConfig(differences=True), (12,), 25.0, 8) for _ in range(2))
     x = rng.normal(size=(20, len(NAMES))).astype(np.float32)
-    probabilities, smoothed = whole.fused.push_rows(x)
+    probabilities, smoothed, energy = whole.fused.push_rows(x)
     for n in range(20):
         frame = np.zeros((1, 9), np.float32)
         frame[0, single.columns] = x[n]
         single.fused.push_frame(frame)
         assert single.fused.probabilities.tobytes() == probabilities[n].tobytes()
         assert single.fused.smoothed.tobytes() == smoothed[n].tobytes()
+        assert single.fused.energy.tobytes() == energy[n].tobytes()
 
 
 def test_a_damaged_frame_changes_nothing() -> None:

@@ -38,7 +38,7 @@ LENGTH = 60
 def piped(frames: Frames, model: Bundle, kernel: str = "cpu", info: Any = INFO) -> Any:
     """Return the probabilities of every frame and the events, by a pipeline."""
     blocks: list[np.ndarray] = []
-    pipeline = Pipeline(model, backend(kernel), observer=lambda p, *_: blocks.append(p.copy()))
+    pipeline = Pipeline(model, backend(kernel), observer=lambda b: blocks.append(b.probabilities))
     pipeline.start(info)
     records = list(pipeline.push(frames))
     return np.concatenate(blocks), lines([*records, *pipeline.finish()])
@@ -280,8 +280,8 @@ def fleet_row(snapshot: FleetSnapshot, row: int) -> FleetSnapshot:
         tuple(a[rows] for a in snapshot.state.h), tuple(a[rows] for a in snapshot.state.c)
     )
     return FleetSnapshot(
-        snapshot.model, state, snapshot.before[rows], snapshot.means[rows], snapshot.counts[rows],
-        snapshot.decisions[rows],
+        snapshot.model, state, snapshot.before[rows], snapshot.means[rows], snapshot.recent[rows],
+        snapshot.counts[rows], snapshot.decisions[rows],
     )  # fmt: skip
 
 
@@ -393,7 +393,7 @@ def test_damaged_bytes_are_refused_or_make_sense(where, bit, cut, data):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "snapshot format 2, this program reads 1"),
+        ({"format": 1}, "snapshot format 1, this program reads 2"),
         ({"n_layers": 0}, "no layers"),
         ({"n_layers": 10**9}, "no layers"),
         ({"n_layers": 3}, "h.2"),

@@ -196,7 +196,7 @@ def test_float64_models_run_too() -> None:
 def test_stages_are_timed_only_when_asked() -> None:
     timer = StageTimer()
     seen: list[int] = []
-    pipeline = Pipeline(bundle(), backend(), timer, lambda p, seq, t_us: seen.append(len(seq)))
+    pipeline = Pipeline(bundle(), backend(), timer, lambda block: seen.append(len(block.seq)))
     pipeline.start(INFO)
     pipeline.push(make_frames(10))
     pipeline.push(make_frames(1, first=10))

@@ -77,25 +77,31 @@ class ManySmoothed:
         What to do. What it carries itself is left alone.
     n_streams : int
         N.
+    temperature : float
+        What logits are divided by before the softmax, > 0.
 
     Attributes
     ----------
     means : float64 (N, C)
         Of each stream, after its newest frame.
+    recent : float64 (N, 1 + n_mean, C) or (N, 0, C)
+        What each stream's plain mean carries, see `Smoother`.
     n_seen : int64 (N,)
         Frames of each stream; 0 means that `means` says nothing.
     """
 
-    def __init__(self, smoother: Smoother, n_streams: int) -> None:
+    def __init__(self, smoother: Smoother, n_streams: int, temperature: float = 1.0) -> None:
         self._smoother = smoother  # the words hold addresses of its arrays
         self._slots = smoother.slots.copy()
         self._slots_at = native.address(self._slots)
         self.means: F64 = np.zeros((n_streams, len(smoother.value)), np.float64)
         self.n_seen: I64 = np.zeros(n_streams, np.int64)
-        self._at = native.address(self.means), native.address(self.n_seen)
+        self.recent: F64 = np.zeros((n_streams, *smoother.recent.shape), np.float64)
+        self._sharpness = 1.0 / temperature
+        self._at = tuple(map(native.address, (self.means, self.recent, self.n_seen)))
         self._run = native.load(FLEET).tick_smoothed
 
-    def push(self, p: F32, rows: I64) -> None:
+    def push(self, p: F32, rows: I64) -> F32:
         """Turn logits into probabilities, and take them as one more frame of some streams.
 
         Parameters
@@ -104,11 +110,22 @@ class ManySmoothed:
             Logits; overwritten with probabilities, 0..1.
         rows : int64 (n_rows,), C-contiguous
             Which streams, 0..N-1, each once. Neither is checked.
+
+        Returns
+        -------
+        float32 (n_rows,)
+            The energy of each frame, see `softmax_rows`.
         """
         n_rows, address = len(rows), native.address
-        self._run(self._slots_at, *self._at, address(rows), address(p), n_rows, self.means.shape[1])
+        energy = np.empty(n_rows, np.float32)
+        self._run(
+            self._slots_at, *self._at, address(rows), address(p), n_rows, self.means.shape[1],
+            self._sharpness, address(energy),
+        )  # fmt: skip
+        return energy
 
     def reset(self, rows: I64) -> None:
         """Forget all frames of some streams."""
         self.means[rows] = 0
+        self.recent[rows] = 0
         self.n_seen[rows] = 0

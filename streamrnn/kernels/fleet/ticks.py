@@ -42,8 +42,9 @@ def tick_features(
 
 @kernel
 def tick_smoothed(
-    slots: Any, means: Any, n_seen: Any, rows: Any, p: Any, n_rows: int, n: int
-) -> None:
+    slots: Any, means: Any, recent: Any, n_seen: Any, rows: Any, p: Any, n_rows: int, n: int,
+    sharpness: float, energy: Any,
+) -> None:  # fmt: skip
     """Entry: turn the logits of some streams into probabilities, and smooth them.
 
     Parameters
@@ -52,6 +53,8 @@ def tick_smoothed(
         Of a smoother; the words of what it carries are overwritten.
     means
         float64 (N, n), each stream's mean.
+    recent
+        float64 (N, 1 + N_MEAN, n), what each stream's plain mean carries; unused without one.
     n_seen
         int64 (N,), each stream's frames.
     rows
@@ -59,10 +62,16 @@ def tick_smoothed(
     p
         float32 (n_rows, n), logits, overwritten with probabilities.
     n_rows, n : int
+    sharpness : float
+        1 / temperature.
+    energy
+        float32 (n_rows,), overwritten.
     """
+    n_recent = (1 + slots[at.N_MEAN]) * n
     for r in range(n_rows):
         row, own = rows[r], offset(p, r * n)
         slots[at.SMOOTHED], slots[at.N_SMOOTHED] = address_of(offset(means, row * n)), n_seen[row]
-        softmax_row(own, n, own)
+        slots[at.RECENT] = address_of(offset(recent, row * n_recent))
+        energy[r] = softmax_row(own, n, sharpness, own)
         smooth_row(slots, own, n)
         n_seen[row] = slots[at.N_SMOOTHED]

@@ -35,7 +35,8 @@ def _advance(s: Any) -> int:
     feature_row(i8_pointer(s[at.FEATURE_SLOTS]), f4_pointer(s[at.PICKED]), features)
     step_row(i8_pointer(s[at.PLAN]), f4_pointer(s[at.STATE]), features, logits)
     p, n = f4_pointer(s[at.PROBABILITIES]), s[at.N_CLASSES]
-    softmax_row(logits, n, p)
+    energy = f4_pointer(s[at.ENERGY])
+    energy[0] = softmax_row(logits, n, f8_pointer(s[at.SHARPNESS])[0], p)
     return smooth_row(i8_pointer(s[at.SMOOTHER]), p, n)
 
 
@@ -78,11 +79,12 @@ def push_frame(context: int, argument: int) -> int:
 
 
 @kernel
-def push_rows(s: Any, x: Any, n_rows: int, probabilities: Any, smoothed: Any) -> None:
+def push_rows(s: Any, x: Any, n_rows: int, probabilities: Any, smoothed: Any, energy: Any) -> None:
     """Entry: decide on frame after frame of picked samples; write what is held after each."""
     n, n_picked = s[at.N_CLASSES], s[at.N_PICKED]
     picked, p = f4_pointer(s[at.PICKED]), f4_pointer(s[at.PROBABILITIES])
     means = f8_pointer(i8_pointer(s[at.SMOOTHER])[at.SMOOTHED])
+    newest = f4_pointer(s[at.ENERGY])
     for r in range(n_rows):
         row = offset(x, r * n_picked)
         for i in range(n_picked):
@@ -91,6 +93,7 @@ def push_rows(s: Any, x: Any, n_rows: int, probabilities: Any, smoothed: Any) ->
         for k in range(n):
             probabilities[r * n + k] = p[k]
             smoothed[r * n + k] = means[k]
+        energy[r] = newest[0]
 
 
 @kernel

@@ -53,6 +53,8 @@ class Pusher:
         How many the stream has.
     factors : float32 (n_columns, 2), optional
         Scale and offset of int16 samples, for `push_samples`: ``raw * scale + offset``.
+    temperature : float
+        What logits are divided by before the softmax, > 0.
 
     Attributes
     ----------
@@ -67,7 +69,8 @@ class Pusher:
         The model's columns of the newest frame.
     probabilities : float32 (C,)
     smoothed : float64 (C,)
-        After the newest frame.
+    energy : float32 (1,)
+        After the newest frame; see `softmax_rows`.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Pusher:
         columns: I64,
         n_columns: int,
         factors: F32 | None = None,
+        temperature: float = 1.0,
     ) -> None:
         if features.n_outputs != row.n_inputs:
             raise ValueError(f"{features.n_outputs} features for {row.n_inputs} network inputs")
@@ -106,6 +110,8 @@ class Pusher:
         self.picked: F32 = np.zeros(len(columns), np.float32)
         self.probabilities: F32 = np.zeros(n_classes, np.float32)
         self.smoothed: F64 = smoother.value
+        self.energy: F32 = np.zeros(1, np.float32)
+        self._sharpness = np.array([1.0 / temperature], np.float64)
         self._slots = pycall.context(at.N_PUSH_SLOTS)
         self._fill(n_columns)
         self._rows, self._slots_at = lib.push_rows, native.address(self._slots)
@@ -133,10 +139,12 @@ class Pusher:
             (at.FEATURES, self._inputs),
             (at.LOGITS, self._logits),
             (at.PROBABILITIES, self.probabilities),
+            (at.SHARPNESS, self._sharpness),
+            (at.ENERGY, self.energy),
         ):
             slots[slot] = address(array)
 
-    def push_rows(self, x: F32) -> tuple[F32, F64]:
+    def push_rows(self, x: F32) -> tuple[F32, F64, F32]:
         """Take good frames one after the other.
 
         Parameters
@@ -148,13 +156,18 @@ class Pusher:
         -------
         probabilities : float32 (N, C)
         smoothed : float64 (N, C)
+        energy : float32 (N,)
         """
         x = as_argument("x", x, np.float32, (None, len(self.picked)))
         probabilities = np.empty((len(x), self._row.n_classes), np.float32)
         smoothed = np.empty(probabilities.shape, np.float64)
+        energy = np.empty(len(x), np.float32)
         address = native.address
-        self._rows(self._slots_at, address(x), len(x), address(probabilities), address(smoothed))
-        return probabilities, smoothed
+        self._rows(
+            self._slots_at, address(x), len(x), address(probabilities), address(smoothed),
+            address(energy),
+        )  # fmt: skip
+        return probabilities, smoothed, energy
 
     def ahead(self) -> None:
         """Do the part of the next step that needs no frame; changes no result."""
@@ -176,7 +189,7 @@ class Pusher:
         picked = a.reshape(-1)[self._columns]
         if not (np.abs(picked) < LARGEST_SAMPLE).all():
             return -1
-        _, smoothed = self.push_rows(picked[None])
+        _, smoothed, _ = self.push_rows(picked[None])
         return int(smoothed.argmax())
 
     def _to_bytes(self, raw: Any) -> int:

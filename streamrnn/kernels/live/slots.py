@@ -20,14 +20,21 @@ LARGEST_SAMPLE = float(np.float32(1e18))
 N_FEATURE_SLOTS = 9
 
 # Words of a smoother: frames seen, and the addresses of a float64 gain and of float64 (C,) means.
-N_SMOOTHED, GAIN, SMOOTHED = range(3)
-N_SMOOTHER_SLOTS = 3
+# N_MEAN is the number of frames of a plain mean, 0 for an exponential one; RECENT the address of
+# its float64 (1 + N_MEAN, C): sums, and the newest frames, frame t in row 1 + t % N_MEAN.
+N_SMOOTHED, GAIN, SMOOTHED, N_MEAN, RECENT = range(5)
+N_SMOOTHER_SLOTS = 5
+#: Probabilities are rounded to multiples of 1 / GRID before a plain mean.
+GRID = 2.0**40
+#: Longest plain mean, in frames: sums of so many probabilities are exact.
+MOST_MEAN_FRAMES = 4096
 
 # Words of a `push` context behind the head that all contexts have. A frame of the stream has N_IN
 # samples: float32, or int16 with a float32 (N_IN,) factor and offset. COLUMNS, int64 (N_PICKED,),
-# are those that the model reads; PICKED holds them of the newest frame.
+# are those that the model reads; PICKED holds them of the newest frame. SHARPNESS is the address of
+# a float64, 1 / temperature; ENERGY that of the newest frame's, a float32.
 (
     N_IN, N_PICKED, N_CLASSES, RAW_SCALE, RAW_OFFSET, FRAME, COLUMNS, PICKED, FEATURE_SLOTS,
-    FEATURES, PLAN, STATE, LOGITS, PROBABILITIES, SMOOTHER, BEHIND,
-) = range(N_HEAD, N_HEAD + 16)  # fmt: skip
+    FEATURES, PLAN, STATE, LOGITS, PROBABILITIES, SMOOTHER, SHARPNESS, ENERGY, BEHIND,
+) = range(N_HEAD, N_HEAD + 18)  # fmt: skip
 N_PUSH_SLOTS = BEHIND - N_HEAD

@@ -9,11 +9,18 @@ FRAME = Unit(
     "frame",
     "streamrnn.kernels.live.frame",
     {
-        "softmax_rows": "f4* i8 i8 f4*",
+        "softmax_rows": "f4* i8 i8 f8 f4* f4*",
         "feature_rows": "i8* f4* i8 i8 f4*",
         "smooth_rows": "i8* f4* i8 i8 f8*",
     },
     sources=("live/*.py", "rnn/simd.py", "rnn/machine.py"),
+)
+
+PROGRAM = Unit(
+    "program",
+    "streamrnn.kernels.live.program",
+    {"program_rows": "i8* f4* i8 i8 f4*"},
+    sources=("live/program*.py", "live/slots.py", "rnn/simd.py", "rnn/machine.py"),
 )
 
 PUSH = Unit(
@@ -22,7 +29,7 @@ PUSH = Unit(
     {
         "push_samples": "i8 i8 -> i8",
         "push_frame": "i8 i8 -> i8",
-        "push_rows": "i8* f4* i8 f4* f8*",
+        "push_rows": "i8* f4* i8 f4* f8* f4*",
         "ahead": "i8* f4*",
     },
     sources=("live/*.py", *CALL.sources),
