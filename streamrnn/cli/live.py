@@ -20,8 +20,10 @@ from streamrnn.core.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from streamrnn.core.records import Stats
+    from streamrnn.core.types import StreamInfo
     from streamrnn.kernels.backend import Backend
     from streamrnn.runtime.bundle import Bundle
+    from streamrnn.runtime.pipeline import Pipeline
 
 #: The model that ships with the package.
 SAMPLE = Path(__file__).parents[1] / "data" / "sample.safetensors"
@@ -174,6 +176,20 @@ def ready_backend(bundle: Bundle, name: str) -> Backend:
     # What stands now stays: a collection among all of it would stop a live run.
     gc.freeze()
     return backend
+
+
+def start(pipeline: Pipeline, info: StreamInfo) -> None:
+    """Have a pipeline take the layout of a stream, and say if it is not at the expected rate.
+
+    Raises
+    ------
+    ConfigError
+        The stream does not fit the model.
+    """
+    pipeline.start(info)
+    if pipeline.resampled_hz is not None:
+        stream_hz, model_hz = pipeline.resampled_hz
+        say(f"the stream runs at {stream_hz:g} Hz, the model at {model_hz:g} Hz: resampled")
 
 
 def bad_input(counters: Mapping[str, int]) -> list[str]:

@@ -50,7 +50,7 @@ def command(
     The frames take the whole way of a live run: a board process, a pseudo-terminal, the serial
     source, the wire's decoder. Exit code 1 if one of them is lost.
     """
-    from streamrnn.cli.live import load_model, ready_backend, say_summary, stop_on_signals
+    from streamrnn.cli.live import load_model, ready_backend, say_summary, start, stop_on_signals
     from streamrnn.runtime.latency import StageTimer
     from streamrnn.runtime.loop import run_stream
     from streamrnn.runtime.pipeline import Pipeline
@@ -73,6 +73,7 @@ def command(
         source = StreamSource(link, timer=timer)
         stack.enter_context(closing(source))
         source.open()
+        start(pipeline, source.info)
         stop = stack.enter_context(stop_on_signals())
         sinks = [JsonlSink(sys.stdout.buffer, stats=stats)]
         result = run_stream(source, pipeline, sinks, stop=stop, drop=False)

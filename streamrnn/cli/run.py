@@ -61,7 +61,7 @@ def command(
     The run ends with the stream, after --duration, or cleanly on Ctrl-C or SIGTERM. A device that
     is unplugged gives a gap record, and the run goes on when it is back.
     """
-    from streamrnn.cli.live import load_model, ready_backend, say_summary, stop_on_signals
+    from streamrnn.cli.live import load_model, ready_backend, say_summary, start, stop_on_signals
     from streamrnn.runtime.latency import StageTimer
     from streamrnn.runtime.loop import run_stream
     from streamrnn.runtime.pipeline import Pipeline
@@ -70,13 +70,13 @@ def command(
 
     bundle = load_model(model, config, precision)
     timer = StageTimer()
-    source = open_source(url, rate_hz=rate or bundle.rate_hz, timer=timer)
+    source = open_source(url, rate_hz=rate or bundle.stream_hz, timer=timer)
     ready = ready_backend(bundle, backend)
     pipeline = Pipeline(bundle, ready, timer)
     with ExitStack() as stack:
         stack.enter_context(closing(source))
         source.open()
-        bundle.check_stream(source.info)
+        start(pipeline, source.info)
         sinks: list[Sink] = []
         watchers: list[Callable[[Item], None]] = []
         out: BinaryIO = sys.stdout.buffer

@@ -65,7 +65,7 @@ class View:
         self._source = source
         self._pipeline = pipeline
         self._console = console
-        rate_hz = pipeline.bundle.rate_hz
+        rate_hz = source.info.rate_hz or pipeline.bundle.stream_hz
         self._blocks: deque[Frames] = deque(maxlen=max(8, round(rate_hz * _HISTORY_S)))
         self._records: deque[Event | GapRecord] = deque(maxlen=8)
         self._live = Live(
@@ -137,7 +137,8 @@ class View:
         if not blocks:
             table.add_row(Text("waiting for frames ...", style="dim"))
             return table
-        n_frames = max(1, round(self._pipeline.bundle.rate_hz * _HISTORY_S))
+        rate_hz = self._source.info.rate_hz or self._pipeline.bundle.stream_hz
+        n_frames = max(1, round(rate_hz * _HISTORY_S))
         x = np.concatenate([b.x for b in blocks if b.x.shape[1] == len(names)])[-n_frames:]
         n_shown = min(len(names), MAX_CHANNELS)
         if n_shown > n_rows or (n_shown == n_rows and n_shown < len(names)):

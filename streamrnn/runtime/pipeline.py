@@ -15,6 +15,7 @@ import numpy as np
 from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.types import F32, I64, End, Frames, Gap, Item, StreamInfo
 from streamrnn.decision.machine import DecisionMachine
+from streamrnn.features.conditioner import Conditioner
 from streamrnn.kernels.backend import Backend
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
 from streamrnn.model.window import open_network
@@ -67,8 +68,14 @@ class Pipeline:
     probabilities : float32 (C,)
         Of the newest frame, in the order of the labels; zeros before the first.
     n_frames, n_filled, n_missing, n_invalid, n_resets : int
-        Frames decided on, filled in, missing, dropped because they held NaN or a
-        senseless number (they count as missing too), and times that the state was forgotten.
+        Frames of the stream that were taken, filled in, missing, dropped because they held NaN or
+        a senseless number (they count as missing too), and times that the state was forgotten.
+
+    Notes
+    -----
+    Where the model has filters or another rate than the stream, the network sees conditioned
+    frames (`streamrnn.features.conditioner`): each has `seq` and `t_us` of the frame of the stream
+    that completed it, and so have observed blocks and events. Gaps are the stream's.
     """
 
     def __init__(
@@ -87,6 +94,8 @@ class Pipeline:
         self._engine: Engine | None = None
         self._info: StreamInfo | None = None
         self._columns: I64 = np.zeros(0, np.int64)
+        self._conditioner: Conditioner | None = None
+        self._newest: F32 = np.zeros(0, np.float32)  # of the stream; used with a conditioner only
         self._last_seq: int | None = None
         self._last_t_us = 0
         self._pending: Gap | None = None
@@ -97,6 +106,14 @@ class Pipeline:
         if self._engine is None:
             return np.zeros(len(self.bundle.labels), np.float32)
         return self._engine.probabilities
+
+    @property
+    def resampled_hz(self) -> tuple[float, float] | None:
+        """Rates of the stream and of the network, where the stream has not the expected one."""
+        conditioner = self._conditioner
+        if conditioner is None or conditioner.stream_hz == self.bundle.stream_hz:
+            return None
+        return conditioner.stream_hz, conditioner.model_hz
 
     def twin(self) -> Pipeline:
         """Return a fresh pipeline that shares this one's weights, untimed and unobserved."""
@@ -117,6 +134,7 @@ class Pipeline:
             return
         self.bundle.check_stream(info)
         self._columns = self.bundle.column_indices(info)
+        self._conditioner = self.bundle.conditioner(info.rate_hz)
         self._engine = open_engine(
             self.bundle, self._network, self._decision, self._columns, info.n_channels
         )
@@ -149,7 +167,7 @@ class Pipeline:
         engine = self._engine
         if engine is None:
             raise ValueError("frames before the stream's layout: call start() first")
-        if len(frames) == 1 and self._pending is None:
+        if len(frames) == 1 and self._pending is None and self._conditioner is None:
             seq = frames.seq.item()
             if self._last_seq is not None and seq == self._last_seq + 1:
                 return self._push_next(engine, frames, seq)
@@ -216,12 +234,13 @@ class Pipeline:
         if not restart:
             self.n_missing += n_missing
         at = {"seq": int(part.seq[0]), "t_us": int(part.t_us[0])}
-        if not restart and gaps.is_short(n_missing, self.bundle.rate_hz, self.bundle.max_gap_ms):
+        if not restart and gaps.is_short(n_missing, self._stream_hz(), self.bundle.max_gap_ms):
             records: list[Record] = [GapRecord(reason, **at, n_missing=n_missing, action="filled")]
             if n_missing:
                 self.n_filled += n_missing
+                newest = engine.newest if self._conditioner is None else self._newest
                 last = Frames(
-                    engine.newest[None].copy(),
+                    newest[None].copy(),
                     np.array([last_seq], np.int64),
                     np.array([self._last_t_us], np.int64),
                 )
@@ -229,6 +248,8 @@ class Pipeline:
             return records
         records = list(self._decision.reset(None if restart else int(part.t_us[0])))
         engine.reset()
+        if self._conditioner is not None:
+            self._conditioner.reset()
         self.n_resets += 1
         missing = None if restart else n_missing
         records.append(GapRecord(reason, **at, n_missing=missing, action="reset"))
@@ -241,6 +262,10 @@ class Pipeline:
             return [r for n in starts for r in self._run(engine, frames[n : n + BLOCK_FRAMES])]
         timer = self.timer
         mark = timer.start() if timer else 0
+        if self._conditioner is not None:
+            frames = self._conditioned(self._conditioner, frames)
+            if len(frames) == 0:
+                return []
         probabilities, smoothed, energy = engine.run(frames.x)
         if timer:
             mark = timer.lap("inference", mark)
@@ -253,3 +278,13 @@ class Pipeline:
         if timer:
             timer.lap("decision", mark)
         return events
+
+    def _stream_hz(self) -> float:
+        """Return the rate by which missing frames are counted as time."""
+        return self.bundle.rate_hz if self._conditioner is None else self._conditioner.stream_hz
+
+    def _conditioned(self, conditioner: Conditioner, frames: Frames) -> Frames:
+        """Return the model's frames that consecutive frames of the stream complete."""
+        self._newest = frames.x[-1].copy()
+        x, at = conditioner.push(frames.x)
+        return Frames(x, frames.seq[at], frames.t_us[at])

@@ -68,7 +68,7 @@ class Rehearsal:
     def __init__(self, pipeline: Pipeline, info: StreamInfo) -> None:
         self._pipeline = pipeline.twin()
         self._pipeline.start(info)
-        rate_hz = info.rate_hz or pipeline.bundle.rate_hz
+        rate_hz = info.rate_hz or pipeline.bundle.stream_hz
         hello = Hello("", "", "", rate_hz, (ChannelGroup(info.channel_names, "", "f32"),))
         encoder = Encoder()
         zeros = (np.zeros((1, info.n_channels), np.float32),)

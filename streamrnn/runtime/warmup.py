@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -82,11 +84,12 @@ def warm_up(bundle: Bundle, backend: Backend) -> None:
     if backend.name == "cuda":  # the frames below do not need every kernel
         backend.warm_up(bundle.params.dtype)
     pipeline = Pipeline(bundle, backend)
-    pipeline.start(StreamInfo(bundle.channels, bundle.rate_hz))
+    pipeline.start(StreamInfo(bundle.channels, bundle.stream_hz))
+    k = max(1, math.ceil(bundle.stream_hz / bundle.rate_hz))  # so many complete a model frame
     for first, n in ((0, 1), (1, 3), (6, 2)):  # one frame, a block, and a gap
-        seq = np.arange(first, first + n)
-        t_us = (seq * 1e6 / bundle.rate_hz).astype(np.int64)
-        pipeline.push(Frames(np.zeros((n, len(bundle.channels)), np.float32), seq, t_us))
+        seq = np.arange(first * k, (first + n) * k)
+        t_us = (seq * 1e6 / bundle.stream_hz).astype(np.int64)
+        pipeline.push(Frames(np.zeros((len(seq), len(bundle.channels)), np.float32), seq, t_us))
     pipeline.finish()
 
 
