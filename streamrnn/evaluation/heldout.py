@@ -103,7 +103,7 @@ def run_held_out(
         labels=bundle.labels,
         rate_hz=bundle.rate_hz,
         probabilities=run.probabilities,
-        energy=np.full(len(y), np.inf, np.float32),
+        energy=run.energy,
         seq=run.seq,
         t_us=run.t_us,
         breaks=breaks_of(run.records, run.seq),
