@@ -10,9 +10,10 @@ import numpy as np
 from benchmarks.peers.base import Job, Peer
 from benchmarks.shapes import CLIP_NORM, LEARNING_RATE, N_CLASSES, Task
 from streamrnn.core.types import F32
+from streamrnn.kernels.features import FeatureKernel, plain
 from streamrnn.kernels.live.pusher import Pusher
 from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState
-from streamrnn.kernels.pointwise import FeatureKernel, Smoother
+from streamrnn.kernels.pointwise import Smoother
 from streamrnn.kernels.rnn.cpu import CpuBackend
 from streamrnn.kernels.rnn.stepper import Stepper
 
@@ -103,9 +104,8 @@ def push(task: Task) -> tuple[Callable[[bytes], int], list[bytes]]:
     through the network, and their probabilities smoothed.
     """
     n = task.n_inputs
-    features = FeatureKernel(
-        np.zeros(n), np.ones(n), np.zeros((0, 3), np.int64), asinh=True, differences=False
-    )
+    none = np.zeros((0, 3), np.int64)
+    features = FeatureKernel(plain(np.zeros(n), np.ones(n), none, asinh=True, differences=False))
     factors = np.tile(np.array([1 / 4096, 0.0], np.float32), (n, 1))
     smoother = Smoother(N_CLASSES, 0.2)
     pusher = Pusher(stepper(task), features, smoother, np.arange(n), n, factors)

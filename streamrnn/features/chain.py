@@ -19,7 +19,7 @@ from streamrnn.core.text import did_you_mean, printable
 from streamrnn.core.types import F32, F64, I64, Channel
 from streamrnn.features.sensors import motion_order, triads
 from streamrnn.kernels.arguments import as_argument
-from streamrnn.kernels.pointwise import FeatureKernel
+from streamrnn.kernels.features import FeatureKernel, plain
 
 #: More channels than any packet can describe.
 MAX_CHANNELS = 256
@@ -125,13 +125,14 @@ class FeatureChain:
         self.scale = np.array(scale, np.float64)
         self.n_inputs = len(self.channels)
         axes = np.array(triads(self.channels), np.int64).reshape(-1, 3)
-        self.kernel = FeatureKernel(
+        program = plain(
             self.offset,
             self.scale,
             axes if config.magnitude else axes[:0],
             asinh=config.squash == "asinh",
             differences=config.differences,
         )
+        self.kernel = FeatureKernel(program)
         self.n_outputs = self.kernel.n_outputs
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Arithmetic that touches each frame by itself: features, softmax, smoothing.
+"""Arithmetic that touches each frame by itself: softmax, smoothing.
 
 The compiled loops stand in `streamrnn.kernels.live.frame`; here are their arrays and their checks.
 """
@@ -12,8 +12,6 @@ from streamrnn.kernels import native
 from streamrnn.kernels.arguments import as_argument, check_output
 from streamrnn.kernels.live import slots as at
 from streamrnn.kernels.live.units import FRAME
-
-SCALED_LIMIT = at.SCALED_LIMIT
 
 
 def softmax_rows(logits: F32, out: F32, temperature: float = 1.0) -> F32:
@@ -41,75 +39,6 @@ def softmax_rows(logits: F32, out: F32, temperature: float = 1.0) -> F32:
     lib, address = native.load(FRAME), native.address
     lib.softmax_rows(address(logits), n_rows, n, 1.0 / temperature, address(out), address(energy))
     return energy
-
-
-class FeatureKernel:
-    """The feature loop and what it carries from frame to frame.
-
-    Parameters
-    ----------
-    offset, scale : float64 (n,)
-        ``z = (x - offset) / scale``, cut to +- `SCALED_LIMIT`.
-    triads : int64 (k, 3)
-        Columns that are the three axes of one sensor, whose lengths are added.
-    asinh : bool
-        Squash every feature by ``asinh(2 z)``.
-    differences : bool
-        Add ``z[t] - z[t - 1]``, 0 at the first frame.
-
-    Attributes
-    ----------
-    n_inputs, n_outputs : int
-        Columns in and out.
-    slots : int64
-        What the kernel knows the chain by.
-    """
-
-    def __init__(
-        self, offset: F64, scale: F64, triads: I64, *, asinh: bool, differences: bool
-    ) -> None:
-        n = len(offset)
-        if len(scale) != n:
-            raise ValueError(f"{n} offsets, but {len(scale)} scales")
-        if triads.shape != (len(triads), 3) or not ((triads >= 0) & (triads < n)).all():
-            raise ValueError(f"triads are {triads.tolist()}, expected three of {n} columns each")
-        self.n_inputs = n
-        self.n_outputs = n + len(triads) + (n if differences else 0)
-        self._offset = np.array(offset, np.float64)
-        self._scale = np.array(scale, np.float64)
-        self._triads = np.array(triads, np.int64, order="C")
-        self._before = np.zeros(n, np.float64)
-        self.slots: I64 = np.zeros(at.N_FEATURE_SLOTS, np.int64)
-        self.slots[[at.N_CHANNELS, at.N_TRIADS]] = n, len(triads)
-        self.slots[[at.ASINH, at.DIFFERENCES]] = asinh, differences
-        self.slots[at.OFFSET] = native.address(self._offset)
-        self.slots[at.SCALE] = native.address(self._scale)
-        self.slots[at.BEFORE] = native.address(self._before)
-        self.slots[at.TRIADS] = native.address(self._triads)
-        self._slots_at = native.address(self.slots)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all frames; a first sample that is not finite will count as the offset."""
-        z = (self._offset.astype(np.float32) - self._offset) / self._scale
-        self._before[:] = np.clip(z, -SCALED_LIMIT, SCALED_LIMIT)
-        self.slots[at.N_SEEN] = 0
-
-    def push(self, x: F32, out: F32) -> None:
-        """Write the features of the next frames.
-
-        Parameters
-        ----------
-        x : float32 (N, n), C-contiguous
-            Samples. One that is not finite is replaced by the channel's last good one.
-        out : float32 (N, n_outputs), C-contiguous
-            Overwritten.
-        """
-        x = as_argument("x", x, np.float32, (None, self.n_inputs))
-        check_output("out", out, np.float32, (len(x), self.n_outputs))
-        native.load(FRAME).feature_rows(
-            self._slots_at, native.address(x), len(x), self.n_outputs, native.address(out)
-        )
 
 
 class Smoother:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from streamrnn.kernels.codec.units import PACKETS, TEXT
 from streamrnn.kernels.fleet.units import FLEET as _FLEET
 from streamrnn.kernels.host import PROBE
-from streamrnn.kernels.live.units import CONDITION, FRAME, PUSH
+from streamrnn.kernels.live.units import CONDITION, FRAME, PROGRAM, PUSH
 from streamrnn.kernels.native import Part, Unit, part_of
 from streamrnn.kernels.rnn.training import TRAIN as _TRAIN
 from streamrnn.kernels.rnn.units import CALL, INFER, TICK
@@ -18,7 +18,7 @@ from streamrnn.kernels.rnn.units import LIVE as STEP
 #: What reads the bytes of a device.
 DECODE: tuple[Unit, ...] = (PACKETS, TEXT)
 #: What a frame goes through besides the network.
-FRAMES: tuple[Unit, ...] = (FRAME, CONDITION)
+FRAMES: tuple[Unit, ...] = (PROGRAM, FRAME, CONDITION)
 #: What a live run calls.
 LIVE: tuple[Unit, ...] = (*DECODE, PUSH, CONDITION)
 #: What a run calls whose network is in float64, for which there is no fused kernel.

@@ -250,11 +250,11 @@ class Fleet:
         """
         rows = self._rows(ids)
         machines = map(self._machines.get, rows.tolist())
-        counts = (self._features.n_seen, self._smoothed.n_seen, self._n_frames)
+        counts = (self._smoothed.n_seen, self._n_frames)
         return FleetSnapshot(
             model=self._model,
             state=self._streams.snapshot(rows),
-            before=self._features.before[rows],
+            features=self._features.memory[rows],
             means=self._smoothed.means[rows],
             recent=self._smoothed.recent[rows, 1:],
             counts=np.stack([count[rows] for count in counts], axis=1),
@@ -281,12 +281,12 @@ class Fleet:
             The snapshot is of another model, or does not fit; no room; or as `tick`. No stream has
             changed then.
         """
-        n_channels, n_classes = len(self.bundle.channels), len(self.bundle.labels)
+        n_memory, n_classes = self._features.memory.shape[1], len(self.bundle.labels)
         if snapshot.model != self._model:
             raise ValueError("the snapshot is of streams of another model")
         recent = self._smoothed.recent
         if (
-            snapshot.before.shape[1] != n_channels
+            snapshot.features.shape[1] != n_memory
             or snapshot.means.shape[1] != n_classes
             or snapshot.recent.shape[1:] != recent[:, 1:].shape[1:]
         ):
@@ -302,13 +302,13 @@ class Fleet:
             if joined is not None:
                 self.leave(joined)
             raise
-        self._features.before[rows] = snapshot.before
+        self._features.memory[rows] = snapshot.features
         self._smoothed.means[rows] = snapshot.means
         was_seen = np.arange(snapshot.recent.shape[1]) < snapshot.counts[:, N_SMOOTHED, None]
         recent[rows, 1:] = np.where(was_seen[:, :, None], snapshot.recent, 0.0)
         recent[rows, :1] = recent[rows, 1:].sum(axis=1, keepdims=True)  # exact in any order
         for count, values in zip(
-            (self._features.n_seen, self._smoothed.n_seen, self._n_frames),
+            (self._smoothed.n_seen, self._n_frames),
             snapshot.counts.T,
             strict=True,
         ):
@@ -325,7 +325,7 @@ class Fleet:
 
     def _tick(self, frames: F32, rows: I64) -> tuple[F32, F32, npt.NDArray[np.bool_] | None]:
         """Return probabilities, energy, and which frames were good; None for all."""
-        x = as_argument("frames", frames, np.float32, (len(rows), self._features.before.shape[1]))
+        x = as_argument("frames", frames, np.float32, (len(rows), len(self.bundle.channels)))
         plausible = np.abs(x) < LARGEST_SAMPLE  # False for NaN, which would stay in the state
         if plausible.all():
             is_good = None

@@ -24,12 +24,14 @@ METADATA_KEY = "streamrnn_fleet"
 #: Version of the document; a reader refuses any other.
 FORMAT = 2
 #: Columns of `FleetSnapshot.counts`.
-N_FEATURES, N_SMOOTHED, N_FRAMES = range(3)
-N_COUNTS = 3
+N_SMOOTHED, N_FRAMES = range(2)
+N_COUNTS = 2
 #: No stream has had more frames: 34 years at 1 kHz.
 MAX_FRAMES = 2**40
 #: Hidden values and probabilities are within 1 of 0, but for their rounding.
 _LARGEST = 1.01
+#: Scaled samples are cut, so features carry at most their squares.
+_LARGEST_FEATURE = 1e13
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,21 +44,21 @@ class FleetSnapshot:
         The model that they are streams of; see `fingerprint`.
     state : State of n rows
         The network's.
-    before : float64 (n, channels)
-        Scaled samples of the frame before.
+    features : float64 (n, m)
+        What the features carry; first how many frames they have seen.
     means : float64 (n, C)
         Smoothed probabilities.
     recent : float64 (n, frames, C)
         Probabilities of the newest frames, as a plain mean keeps them; no frames without one.
-    counts : int64 (n, 3)
-        Frames that the features and the smoothing have seen, and all frames.
+    counts : int64 (n, 2)
+        Frames that the smoothing has seen, and all frames.
     decisions : tuple of dict or None
         What `DecisionMachine.snapshot` gives, None for a machine that is as good as new.
     """
 
     model: str
     state: State
-    before: F64
+    features: F64
     means: F64
     recent: F64
     counts: I64
@@ -66,7 +68,7 @@ class FleetSnapshot:
         """Refuse arrays that cannot be those of one number of streams."""
         n = self.state.n_rows
         for name, array, dtype in (
-            ("before", self.before, np.float64),
+            ("features", self.features, np.float64),
             ("means", self.means, np.float64),
             ("counts", self.counts, np.int64),
         ):
@@ -84,8 +86,13 @@ class FleetSnapshot:
         on_grid = np.rint(self.recent * GRID) / GRID == self.recent
         if not ((self.recent >= 0) & (self.recent <= 1) & on_grid).all():
             raise ValueError("recent probabilities that no stream has")
-        if not all(np.isfinite(array).all() for array in (*self.state.c, self.before)):
-            raise ValueError("cell states or samples that are not finite")
+        seen = self.features[:, :1]
+        if not ((seen >= 0) & (seen <= MAX_FRAMES)).all():
+            raise ValueError(f"features of frames beyond 0..{MAX_FRAMES}")
+        if not (np.abs(self.features) <= _LARGEST_FEATURE).all():
+            raise ValueError("features carry what no stream has")
+        if not all(np.isfinite(array).all() for array in self.state.c):
+            raise ValueError("cell states that are not finite")
         if len(self.decisions) != n:
             raise ValueError(f"{len(self.decisions)} decisions for {n} streams")
 
@@ -96,7 +103,7 @@ class FleetSnapshot:
     def to_bytes(self) -> bytes:
         """Return the streams as a safetensors file; the same streams give the same bytes."""
         tensors: dict[str, Floats | I64] = {
-            "before": self.before,
+            "features": self.features,
             "means": self.means,
             "recent": self.recent,
             "counts": self.counts,
@@ -135,7 +142,7 @@ class FleetSnapshot:
             return cls(
                 model=str(document["model"]),
                 state=state,
-                before=tensors["before"],
+                features=tensors["features"],
                 means=tensors["means"],
                 recent=tensors["recent"],
                 counts=tensors["counts"],

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.types import Channel
 from streamrnn.features import FeatureChain, FeatureConfig, select_channels
-from streamrnn.kernels.pointwise import SCALED_LIMIT
+from streamrnn.kernels.live.slots import SCALED_LIMIT
 
 CHANNELS = (
     Channel("gyro_x", "rad/s"),

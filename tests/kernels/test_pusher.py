@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from streamrnn.kernels import get_backend, pycall
+from streamrnn.kernels.features import FeatureKernel, plain
 from streamrnn.kernels.live.pusher import Pusher
 from streamrnn.kernels.params import LayerParams, Params
-from streamrnn.kernels.pointwise import FeatureKernel, Smoother
+from streamrnn.kernels.pointwise import Smoother
 from streamrnn.model.network import Network
 
 N_COLUMNS, N_PICKED, N_CLASSES = 5, 3, 4
@@ -21,9 +22,8 @@ def make(*, n_features=N_PICKED, n_smoothed=N_CLASSES, factors=None):
     params = Params((LayerParams(*arrays[:3]),), *arrays[3:])
     row = Network(params, get_backend("cpu")).row()
     none = np.zeros((0, 3), np.int64)
-    features = FeatureKernel(
-        np.zeros(n_features), np.ones(n_features), none, asinh=False, differences=False
-    )
+    program = plain(np.zeros(n_features), np.ones(n_features), none, asinh=False, differences=False)
+    features = FeatureKernel(program)
     columns = np.array([4, 0, 2])
     smoother = Smoother(n_smoothed, 0.5)
     return Pusher(row, features, smoother, columns, N_COLUMNS, factors)

@@ -259,7 +259,7 @@ def test_a_damaged_frame_changes_nothing_but_the_count(damage):
             assert np.isfinite(p[[0, 2]]).all()
             after, was = fleet.snapshot(ids[1:2]), fleet_row(before, 1)
             assert np.array_equal(after.state.arena, was.state.arena)
-            assert (after.counts - was.counts).tolist() == [[0, 0, 1]]
+            assert (after.counts - was.counts).tolist() == [[0, 1]]
             assert after.decisions == was.decisions
             seq[1] -= 1
     events += fleet.leave(ids)
@@ -280,7 +280,7 @@ def fleet_row(snapshot: FleetSnapshot, row: int) -> FleetSnapshot:
         tuple(a[rows] for a in snapshot.state.h), tuple(a[rows] for a in snapshot.state.c)
     )
     return FleetSnapshot(
-        snapshot.model, state, snapshot.before[rows], snapshot.means[rows], snapshot.recent[rows],
+        snapshot.model, state, snapshot.features[rows], snapshot.means[rows], snapshot.recent[rows],
         snapshot.counts[rows], snapshot.decisions[rows],
     )  # fmt: skip
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from streamrnn.core.types import F32, F64, I64
 from streamrnn.kernels import native
+from streamrnn.kernels.features import FeatureKernel
 from streamrnn.kernels.fleet.units import FLEET
-from streamrnn.kernels.pointwise import FeatureKernel, Smoother
+from streamrnn.kernels.pointwise import Smoother
 
 
 class ManyFeatures:
@@ -22,19 +23,17 @@ class ManyFeatures:
 
     Attributes
     ----------
-    before : float64 (N, n)
-        Scaled samples of each stream's newest frame.
-    n_seen : int64 (N,)
-        Frames of each stream; 0 means that `before` says nothing.
+    memory : float64 (N, n_memory)
+        What each stream carries from frame to frame.
     """
 
     def __init__(self, kernel: FeatureKernel, n_streams: int) -> None:
         self._kernel = kernel  # the words hold addresses of its arrays
         self._slots = kernel.slots.copy()
         self._slots_at = native.address(self._slots)
-        self.before: F64 = np.zeros((n_streams, kernel.n_inputs), np.float64)
-        self.n_seen: I64 = np.zeros(n_streams, np.int64)
-        self._at = native.address(self.before), native.address(self.n_seen)
+        self._initial = kernel.program.initial
+        self.memory: F64 = np.tile(self._initial, (n_streams, 1))
+        self._at = native.address(self.memory), len(self._initial)
         self._out: F32 = np.empty((0, kernel.n_outputs), np.float32)
         self._out_at = native.address(self._out)
         self._run = native.load(FLEET).tick_features
@@ -64,8 +63,7 @@ class ManyFeatures:
 
     def reset(self, rows: I64) -> None:
         """Forget all frames of some streams."""
-        self.before[rows] = 0
-        self.n_seen[rows] = 0
+        self.memory[rows] = self._initial
 
 
 class ManySmoothed:

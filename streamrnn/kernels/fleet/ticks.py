@@ -5,25 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from streamrnn.kernels.jit import kernel
+from streamrnn.kernels.live import program_slots
 from streamrnn.kernels.live import slots as at
-from streamrnn.kernels.live.frame import feature_row, smooth_row, softmax_row
+from streamrnn.kernels.live.frame import smooth_row, softmax_row
+from streamrnn.kernels.live.program import program_row
 from streamrnn.kernels.rnn.simd import address_of, offset
 
 
 @kernel
 def tick_features(
-    slots: Any, before: Any, n_seen: Any, rows: Any, x: Any, n_rows: int, n_out: int, out: Any
+    program: Any, memory: Any, n_memory: int, rows: Any, x: Any, n_rows: int, n_out: int, out: Any
 ) -> None:
     """Entry: turn the frames of some streams into features.
 
     Parameters
     ----------
-    slots
-        Of the feature chain; the words of what it carries are overwritten.
-    before
-        float64 (N, n), the scaled samples of each stream's frame before.
-    n_seen
-        int64 (N,), each stream's frames.
+    program
+        Of the feature chain; the word of its memory is overwritten.
+    memory
+        float64 (N, n_memory), what each stream carries.
+    n_memory : int
     rows
         int64 (n_rows,), which streams.
     x
@@ -32,12 +33,10 @@ def tick_features(
     out
         float32 (n_rows, n_out), overwritten.
     """
-    n = slots[at.N_CHANNELS]
+    n = program[program_slots.N_SAMPLES]
     for r in range(n_rows):
-        row = rows[r]
-        slots[at.BEFORE], slots[at.N_SEEN] = address_of(offset(before, row * n)), n_seen[row]
-        feature_row(slots, offset(x, r * n), offset(out, r * n_out))
-        n_seen[row] = slots[at.N_SEEN]
+        program[program_slots.MEMORY] = address_of(offset(memory, rows[r] * n_memory))
+        program_row(program, offset(x, r * n), offset(out, r * n_out))
 
 
 @kernel

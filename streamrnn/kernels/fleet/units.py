@@ -9,7 +9,7 @@ FLEET = Unit(
     "fleet",
     "streamrnn.kernels.fleet.ticks",
     {
-        "tick_features": "i8* f8* i8* i8* f4* i8 i8 f4*",
+        "tick_features": "i8* f8* i8 i8* f4* i8 i8 f4*",
         "tick_smoothed": "i8* f8* f8* i8* i8* f4* i8 i8 f8 f4*",
     },
     sources=("fleet/ticks.py", "fleet/units.py", *FRAME.sources),

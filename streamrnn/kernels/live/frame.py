@@ -1,8 +1,9 @@
-"""Arithmetic on one frame: scaling, features, softmax, smoothing; one copy, live and offline.
+"""Arithmetic on one frame: samples, softmax, smoothing; one copy, live and offline.
 
-Everything is a scalar loop over one frame, so a feature or a probability has the same bits whether
-its frame came alone from a device or with ten thousand others from a file. Arguments are pointers;
-`slots` are int64 words of which some hold the addresses of further arrays.
+Everything is a scalar loop over one frame, so a probability has the same bits whether its frame
+came alone from a device or with ten thousand others from a file. Features are made in
+`streamrnn.kernels.live.program`. Arguments are pointers; `slots` are int64 words of which some hold
+the addresses of further arrays.
 """
 
 from __future__ import annotations
@@ -14,11 +15,8 @@ import numpy as np
 
 from streamrnn.kernels.jit import kernel
 from streamrnn.kernels.live import slots as at
-from streamrnn.kernels.objects import f8_pointer, i8_pointer
+from streamrnn.kernels.objects import f8_pointer
 from streamrnn.kernels.rnn.simd import offset
-
-#: Scaled samples are cut to +- this, so that one wild sample never becomes inf.
-SCALED_LIMIT = at.SCALED_LIMIT
 
 
 @kernel
@@ -54,54 +52,6 @@ def softmax_row(logits: Any, n: int, sharpness: float, out: Any) -> Any:
     if sharpness == 1.0:
         plain = total
     return np.float32(np.float64(highest) + math.log(plain))
-
-
-@kernel
-def squash(value: float) -> float:
-    """Return ``asinh(2 value)``, written out so that it is the same code on every machine."""
-    a = 2.0 * abs(value)
-    y = math.log(a + math.sqrt(a * a + 1.0))
-    return -y if value < 0.0 else y
-
-
-@kernel
-def _scaled(sample: float, centre: float, scale: float) -> float:
-    """Return ``(sample - centre) / scale``, cut to +- `SCALED_LIMIT`."""
-    z = (np.float64(sample) - centre) / scale
-    return min(max(z, -SCALED_LIMIT), SCALED_LIMIT)
-
-
-@kernel
-def _finished(z: float, slots: Any) -> Any:
-    """Return a feature in the form in which the network eats it."""
-    return np.float32(squash(z) if slots[at.ASINH] else z)
-
-
-@kernel
-def feature_row(slots: Any, x: Any, out: Any) -> None:
-    """Turn one frame, float32 (n,), into features.
-
-    A sample that is not finite is replaced by the channel's last good one. `out` gets the channels,
-    then the lengths of the triads, then the differences from the frame before, as `slots` say.
-    """
-    n, n_triads = slots[at.N_CHANNELS], slots[at.N_TRIADS]
-    centre, scale = f8_pointer(slots[at.OFFSET]), f8_pointer(slots[at.SCALE])
-    before, triads = f8_pointer(slots[at.BEFORE]), i8_pointer(slots[at.TRIADS])
-    differences = offset(out, n + n_triads)
-    for i in range(n):
-        last = before[i]
-        if abs(x[i]) <= at.LARGEST_FLOAT:
-            before[i] = _scaled(x[i], centre[i], scale[i])
-        out[i] = _finished(before[i], slots)
-        if slots[at.DIFFERENCES]:
-            differences[i] = _finished(before[i] - last if slots[at.N_SEEN] else 0.0, slots)
-    for k in range(n_triads):
-        total = 0.0
-        for j in range(3 * k, 3 * k + 3):
-            z = before[triads[j]]
-            total += z * z
-        out[n + k] = _finished(math.sqrt(total), slots)
-    slots[at.N_SEEN] += 1
 
 
 @kernel
@@ -161,13 +111,6 @@ def softmax_rows(logits: Any, n_rows: int, n: int, sharpness: float, out: Any, e
     """Entry: `softmax_row` of each row; `energy`, float32 (N,), gets each row's."""
     for r in range(n_rows):
         energy[r] = softmax_row(offset(logits, r * n), n, sharpness, offset(out, r * n))
-
-
-@kernel
-def feature_rows(slots: Any, x: Any, n_rows: int, n_out: int, out: Any) -> None:
-    """Entry: `feature_row` of frame after frame."""
-    for r in range(n_rows):
-        feature_row(slots, offset(x, r * slots[at.N_CHANNELS]), offset(out, r * n_out))
 
 
 @kernel

@@ -10,7 +10,8 @@ from typing import Any
 
 from streamrnn.kernels.jit import apart, kernel
 from streamrnn.kernels.live import slots as at
-from streamrnn.kernels.live.frame import feature_row, scale_sample, smooth_row, softmax_row
+from streamrnn.kernels.live.frame import scale_sample, smooth_row, softmax_row
+from streamrnn.kernels.live.program import program_row
 from streamrnn.kernels.objects import (
     array_data,
     bytes_data,
@@ -32,7 +33,7 @@ from streamrnn.kernels.rnn.simd import offset
 def _advance(s: Any) -> int:
     """Decide on the frame that stands in PICKED; return the strongest class."""
     features, logits = f4_pointer(s[at.FEATURES]), f4_pointer(s[at.LOGITS])
-    feature_row(i8_pointer(s[at.FEATURE_SLOTS]), f4_pointer(s[at.PICKED]), features)
+    program_row(i8_pointer(s[at.FEATURE_SLOTS]), f4_pointer(s[at.PICKED]), features)
     step_row(i8_pointer(s[at.PLAN]), f4_pointer(s[at.STATE]), features, logits)
     p, n = f4_pointer(s[at.PROBABILITIES]), s[at.N_CLASSES]
     energy = f4_pointer(s[at.ENERGY])

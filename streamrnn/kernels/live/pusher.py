@@ -9,9 +9,10 @@ import numpy as np
 from streamrnn.core.types import F32, F64, I64
 from streamrnn.kernels import native, pycall
 from streamrnn.kernels.arguments import as_argument
+from streamrnn.kernels.features import FeatureKernel
 from streamrnn.kernels.live import slots as at
 from streamrnn.kernels.live.units import PUSH
-from streamrnn.kernels.pointwise import FeatureKernel, Smoother
+from streamrnn.kernels.pointwise import Smoother
 
 #: A sample from here up (and NaN) is damage, not a reading: its frame counts as missing.
 LARGEST_SAMPLE = np.float32(at.LARGEST_SAMPLE)

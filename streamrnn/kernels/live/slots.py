@@ -12,13 +12,6 @@ LARGEST_FLOAT = float(np.finfo(np.float32).max)
 #: A sample from here up (and NaN) is damage, not a reading.
 LARGEST_SAMPLE = float(np.float32(1e18))
 
-# Words of a feature chain: sizes, switches, frames seen, and the addresses of float64 (n,) offset,
-# scale and scaled samples of the frame before, and int64 (k, 3) triads.
-(
-    N_CHANNELS, N_TRIADS, ASINH, DIFFERENCES, N_SEEN, OFFSET, SCALE, BEFORE, TRIADS,
-) = range(9)  # fmt: skip
-N_FEATURE_SLOTS = 9
-
 # Words of a smoother: frames seen, and the addresses of a float64 gain and of float64 (C,) means.
 # N_MEAN is the number of frames of a plain mean, 0 for an exponential one; RECENT the address of
 # its float64 (1 + N_MEAN, C): sums, and the newest frames, frame t in row 1 + t % N_MEAN.

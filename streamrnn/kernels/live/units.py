@@ -10,7 +10,6 @@ FRAME = Unit(
     "streamrnn.kernels.live.frame",
     {
         "softmax_rows": "f4* i8 i8 f8 f4* f4*",
-        "feature_rows": "i8* f4* i8 i8 f4*",
         "smooth_rows": "i8* f4* i8 i8 f8*",
     },
     sources=("live/*.py", "rnn/simd.py", "rnn/machine.py"),
