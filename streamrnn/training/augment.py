@@ -30,12 +30,15 @@ class Piece:
         Weight of each frame in the loss.
     rest : float32 (n,)
         Samples of the sensor at rest (an accelerometer feels gravity).
+    session : int
+        Which recording it was cut from.
     """
 
     x: F32
     targets: I64
     weights: F32
     rest: F32
+    session: int = 0
 
 
 class Augmenter:
@@ -79,7 +82,7 @@ class Augmenter:
         if config.jitter:
             noise = rng.standard_normal(x.shape, np.float32)
             x += noise * (np.float32(config.jitter) * self._spread)
-        return Piece(x.astype(np.float32), targets, weights, rest)
+        return Piece(x.astype(np.float32), targets, weights, rest, piece.session)
 
     def _amplitude(self, rng: np.random.Generator) -> F32:
         spread = self.config.amplitude

@@ -1,10 +1,11 @@
-"""Batches: slices of lanes for frame labels, padded rows for trials.
+"""Batches: slices of lanes for frame labels, padded rows for trials, alone or with null between.
 
 All randomness comes from the generator that is handed in, so an epoch can be run again bit for bit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,8 +16,9 @@ from streamrnn.core.types import F32, I64, NULL_CLASS
 from streamrnn.features.chain import FeatureChain
 from streamrnn.sessions.labels import runs
 from streamrnn.training.augment import Augmenter, Piece
-from streamrnn.training.config import TrainConfig
+from streamrnn.training.config import EPOCHS_TIMES, TrainConfig
 from streamrnn.training.data import DataSet, Stretch
+from streamrnn.training.rows import RowMaker
 from streamrnn.training.targets import cut_in_gaps, frame_weights
 
 #: A slice holds about so many median gestures, within these bounds (frames).
@@ -58,9 +60,13 @@ class Plan:
     Attributes
     ----------
     n_lanes : int
-        B of every slice (the last batch of trials may have fewer rows).
+        B of every slice (the last batch of rows may have fewer).
     slice_frames : int
-        Longest T of a slice; 0 for trials, which are as long as they are.
+        Longest T of a slice; 0 for rows and trials, which are as long as they are.
+    n_updates : int
+        Slices of an epoch, about.
+    n_epochs : int
+        Passes over the data: those of the configuration, or more until `min_updates` is reached.
     pieces : list of Piece
         What is drawn from: a gesture with the null frames around it, a session, or a trial.
     """
@@ -69,11 +75,19 @@ class Plan:
         self._chain = FeatureChain.from_document(data.chain.to_document())
         self._augment = Augmenter(config.augment, data.channels, data.spread)
         self._config = config
-        if config.labels == "trial":
+        if data.form in ("trial", "rows"):
             self.pieces = trials(data.stretches, data.median_frames)
             self.slice_frames = 0
-            self.n_lanes = min(config.batch_size, len(self.pieces))
+            n_rows = len(self.pieces)
             self._draw = self._trials
+            if data.form == "rows":
+                self._maker = RowMaker(
+                    self.pieces, data.channels, data.spread, data.median_frames, config
+                )
+                n_rows = math.ceil(n_rows / self._maker.mean_trials)
+                self._draw = self._rows
+            self.n_lanes = min(config.batch_size, n_rows)
+            self.n_updates = math.ceil(n_rows / self.n_lanes)
         else:
             self.pieces = pieces(data, config)
             self.slice_frames = config.slice_frames or slice_frames(data.median_frames)
@@ -83,6 +97,9 @@ class Plan:
             if config.streams == "sessions":
                 self.n_lanes = min(self.n_lanes, len(self.pieces))
                 self._draw = self._consecutive
+            self.n_updates = max(1, round(self._n_frames / (self.n_lanes * self.slice_frames)))
+        wanted = math.ceil(config.min_updates / self.n_updates)
+        self.n_epochs = max(config.epochs, min(wanted, EPOCHS_TIMES * config.epochs))
 
     def epoch(self, rng: np.random.Generator) -> list[Slice]:
         """Return the slices of one epoch, in order."""
@@ -97,8 +114,7 @@ class Plan:
 
     def _joined(self, rng: np.random.Generator) -> Iterator[Slice]:
         """Join pieces in random order to lanes of whole slices, about one pass in all."""
-        size = self.slice_frames
-        n_slices = max(1, round(self._n_frames / (self.n_lanes * size)))
+        size, n_slices = self.slice_frames, self.n_updates
         order: list[int] = []
         lanes = []
         for _ in range(self.n_lanes):
@@ -152,6 +168,18 @@ class Plan:
                 rows.append(Row(self._features(piece.x), piece.targets, at_end(piece), True))
             yield padded(rows, np.arange(len(rows), dtype=np.int64))
 
+    def _rows(self, rng: np.random.Generator) -> Iterator[Slice]:
+        """Deal rows of one or more trials, with null between, to batches."""
+        rows: list[Row] = []
+        for row in self._maker.epoch(rng, lambda n: self._varied(n, rng)):
+            n_frames = sum(len(piece.targets) for piece in row)
+            rows.append(Row(*self._lane(row, n_frames), True))
+            if len(rows) == self.n_lanes:
+                yield padded(rows, np.arange(len(rows), dtype=np.int64))
+                rows = []
+        if rows:
+            yield padded(rows, np.arange(len(rows), dtype=np.int64))
+
 
 class Row(NamedTuple):
     """One lane of a slice: features (N, I), targets (N,), weights (N,), and is it a beginning."""
@@ -194,10 +222,18 @@ def pieces(data: DataSet, config: TrainConfig) -> list[Piece]:
     n_boundary = round(config.boundary_fraction * data.median_frames)
     found = []
     for stretch in data.stretches:
-        weights = frame_weights(stretch.y, config.head_fraction, n_boundary)
+        weights = frame_weights(
+            stretch.y,
+            config.head_fraction,
+            n_boundary,
+            head_weight=config.head_weight,
+            ramp=config.ramp,
+        )
         cuts = cut_in_gaps(stretch.y) if config.streams == "segments" else [(0, len(stretch.y))]
         for a, b in cuts:
-            found.append(Piece(stretch.x[a:b], stretch.y[a:b], weights[a:b], stretch.rest))
+            part = slice(a, b)
+            x, y = stretch.x[part], stretch.y[part]
+            found.append(Piece(x, y, weights[part], stretch.rest, stretch.session))
     return found
 
 
@@ -214,7 +250,8 @@ def trials(stretches: Sequence[Stretch], median_frames: float) -> list[Piece]:
                 if len(part):
                     piece = slice(int(part[0]), int(part[-1]) + 1)
                     x, y = stretch.x[piece], stretch.y[piece]
-                    found.append(Piece(x, y, np.ones(len(y), np.float32), stretch.rest))
+                    weights = np.ones(len(y), np.float32)
+                    found.append(Piece(x, y, weights, stretch.rest, stretch.session))
     return found
 
 

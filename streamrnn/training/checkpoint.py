@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from streamrnn.kernels.params import LayerParams, OptState, Params
 from streamrnn.training.config import TrainConfig
 
 FILE_NAME = "checkpoint.safetensors"
-FORMAT = 1
+FORMAT = 2
 #: A larger file is not one of ours.
 MAX_BYTES = 1 << 31
 _KEY = "streamrnn-checkpoint"
+_OPTIONAL = ("average", "best")
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +42,10 @@ class Checkpoint:
     opt : OptState
     rng : np.random.Generator
         Behind the draws of the finished epochs.
+    average : Params or None
+        Mean of the weights over the updates; None when `TrainConfig.average` is off.
+    curve : list of tuple of float
+        ``(loss,)`` of each finished epoch, or ``(loss, held-out event F1, held-out loss)``.
     best : Params or None
         Weights of the best epoch by held-out score; None when nothing is held out.
     best_score : tuple of float
@@ -55,6 +60,8 @@ class Checkpoint:
     params: Params
     opt: OptState
     rng: np.random.Generator
+    average: Params | None = None
+    curve: list[tuple[float, ...]] = field(default_factory=list)
     best: Params | None = None
     best_score: tuple[float, ...] = ()
     best_epoch: int = 0
@@ -71,8 +78,10 @@ def save_checkpoint(directory: Path, state: Checkpoint) -> None:
     from safetensors.numpy import save
 
     groups = {"params": state.params, "m": state.opt.m, "v": state.opt.v}
-    if state.best is not None:
-        groups["best"] = state.best
+    for name in _OPTIONAL:
+        group = getattr(state, name)
+        if group is not None:
+            groups[name] = group
     tensors = {
         f"{name}.{n}": np.ascontiguousarray(array)
         for name, params in groups.items()
@@ -85,6 +94,7 @@ def save_checkpoint(directory: Path, state: Checkpoint) -> None:
         "epoch": state.epoch,
         "n_updates": state.opt.n_updates,
         "rng": state.rng.bit_generator.state,
+        "curve": state.curve,
         "best_score": list(state.best_score),
         "best_epoch": state.best_epoch,
     }
@@ -100,6 +110,15 @@ def save_checkpoint(directory: Path, state: Checkpoint) -> None:
         temporary.replace(path)
     except OSError as error:
         raise TrainingError(f"cannot write the checkpoint {path}: {error.strerror}") from error
+
+
+def remove_checkpoint(directory: Path) -> None:
+    """Remove the checkpoint of `directory`, and the folder if nothing else stands in it."""
+    path = directory / FILE_NAME
+    for file in (path, path.with_suffix(".tmp")):
+        file.unlink(missing_ok=True)
+    if directory.is_dir() and not any(directory.iterdir()):
+        directory.rmdir()
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
@@ -119,11 +138,13 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         n_layers = len(config.hidden)
         groups = {
             name: _params(tensors, name, n_layers)
-            for name in ("params", "m", "v", "best")
-            if name != "best" or "best.0" in tensors
+            for name in ("params", "m", "v", *_OPTIONAL)
+            if name not in _OPTIONAL or f"{name}.0" in tensors
         }
         rng = np.random.default_rng()
         rng.bit_generator.state = document["rng"]
+        if (config.average > 0) != ("average" in groups):
+            raise ValueError("its mean of the weights and its options do not fit together")
         return Checkpoint(
             config=config,
             fingerprint=str(document["fingerprint"]),
@@ -131,6 +152,8 @@ def load_checkpoint(directory: Path) -> Checkpoint:
             params=groups["params"],
             opt=OptState(groups["m"], groups["v"], int(document["n_updates"])),
             rng=rng,
+            average=groups.get("average"),
+            curve=[tuple(float(v) for v in row) for row in document["curve"]],
             best=groups.get("best"),
             best_score=tuple(float(v) for v in document["best_score"]),
             best_epoch=int(document["best_epoch"]),

@@ -15,12 +15,49 @@ from streamrnn.core.text import did_you_mean
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features.chain import FeatureConfig
 
+#: Epochs are raised at most so many times to reach `TrainConfig.min_updates`.
+EPOCHS_TIMES = 20
+
 _SECTIONS = ("training", "augment", "features", "decision")
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000),
+    "seed": (0, 2**63 - 1),
+    "min_updates": (0, 1_000_000),
+    "folds": (0, 100),
+    "fold_epochs": (0.01, 1),
+    "average": (0, 0.9999),
+    "learning_rate": (0, 1e6),
+    "warm_up": (0, 1),
+    "weight_decay": (0, 1e3),
+    "clip_norm": (0, 1e9),
+    "label_smoothing": (0, 0.95),
+    "class_weight_power": (0, 2),
+    "null_cap": (0.01, 1),
+    "dropout": (0, 0.95),
+    "n_lanes": (1, 4096),
+    "slice_frames": (0, 100_000),
+    "reset_probability": (0, 1),
+    "batch_size": (1, 4096),
+    "row_trials": (1, 100),
+    "row_single": (0, 1),
+    "ramp_power": (0, 10),
+    "head_fraction": (0, 0.95),
+    "head_weight": (0, 1),
+    "boundary_fraction": (0, 1),
+    "held_out_fraction": (0, 0.95),
+    "patience": (0, 100_000),
+    "max_gap_ms": (0, 1000),
+    "threads": (1, 1024),
+}
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """How a recorded piece is varied each time it is shown. All spreads can be 0 = off.
+
+    Which variations a channel takes part in follows from its name and unit
+    (`streamrnn.features.sensors`), never from the name of a data set.
 
     Attributes
     ----------
@@ -34,19 +71,45 @@ class AugmentConfig:
         three-axis sensor by itself.
     jitter : float
         White noise, in units of each channel's spread.
+    warp : float
+        Inside the piece the speed swings smoothly about its mean: standard deviation of its
+        logarithm.
+    channel_gain : float
+        Standard deviation of the logarithm of a factor for each channel that belongs to no
+        three-axis sensor and no position (an electrode sits better or worse).
+    dropout : float
+        Chance that one sensor (three axes, a position, or a single channel) lies at rest for a
+        whole piece; never the only one.
+    session_gain : float
+        Standard deviation of the logarithm of a factor for each sensor, drawn once a session and
+        epoch.
+    ring_shift : int
+        Electrodes in a ring are moved round by up to so many whole places: an armband is put on
+        turned. 0: as it was worn.
+    plane_deg : float
+        Standard deviation of a turn of positions in their plane.
     """
 
     rotation_deg: float = 20.0
     speed: float = 0.35
     amplitude: float = 0.4
     jitter: float = 0.1
+    warp: float = 0.0
+    channel_gain: float = 0.0
+    dropout: float = 0.0
+    session_gain: float = 0.0
+    ring_shift: int = 0
+    plane_deg: float = 0.0
 
     def __post_init__(self) -> None:
         for key, value in asdict(self).items():
             if not (math.isfinite(value) and 0 <= value <= 180):
                 raise ConfigError(f"{key} must be 0 or more, got {value}")
-        if self.speed > 2:
-            raise ConfigError(f"speed must be at most 2, got {self.speed}")
+        for key in ("speed", "warp", "channel_gain", "session_gain"):
+            if getattr(self, key) > 2:
+                raise ConfigError(f"{key} must be at most 2, got {getattr(self, key)}")
+        if self.dropout > 0.95:
+            raise ConfigError(f"dropout must be at most 0.95, got {self.dropout}")
 
 
 @dataclass(frozen=True)
@@ -55,34 +118,62 @@ class TrainConfig:
 
     Attributes
     ----------
-    labels : {"frame", "trial"}
+    labels : {"auto", "frame", "rows", "trial"}
         ``frame``: every frame has a class (unlabelled frames are the null class), streams are cut
-        into slices and the state is carried on. ``trial``: every labelled interval is one example
-        with one class, read to its end and judged at its last frame.
+        into slices and the state is carried on. ``rows``: every labelled interval is a trial, and
+        each row of a batch starts afresh with one trial, or some with null between them.
+        ``trial``: every labelled interval is one example, judged at its last frame alone.
+        ``auto``: ``rows`` where every session is one labelled trial from end to end or has no
+        label at all, else ``frame``.
     streams : {"segments", "sessions"}
         For frame labels. ``segments``: sessions are cut in the gaps between gestures and joined
         anew in random order each epoch, so that the order of a recording teaches nothing.
         ``sessions``: each session as it was recorded.
+    model : {"lstm", "mlp-window"}
+        The recurrent network, or a small perceptron on windows to compare it with.
     hidden : tuple of int
         Units of each LSTM layer.
     epochs, seed : int
         Passes over the data; start of all random numbers.
+    min_updates : int
+        Small sets are passed over more often, until so many updates are made (at most
+        `EPOCHS_TIMES` times `epochs`); 0 = off.
+    folds : int
+        Cross-validation before the model itself is trained, in at most so many parts; 0 = off.
+    fold_epochs : float
+        Share of the epochs that each of these parts is trained for.
+    average : float
+        The model is an exponential mean of the weights over the updates, with this decay a update;
+        0 = the last weights.
     learning_rate, warm_up, weight_decay, clip_norm : float
         Peak of the one-cycle schedule, its rising share, AdamW's decay, largest gradient norm.
     label_smoothing, class_weight_power, dropout : float
         Loss: smoothing; a class weighs ``(mean count / count) ** power``. Dropout before the head,
         one mask a lane and slice.
+    null_cap : float
+        The null class has at most this share of the loss; 1 = no cap.
     n_lanes, slice_frames : int
         Streams side by side, and frames between two updates; 0 frames: about two gestures.
     reset_probability : float
         Chance that a lane forgets its state before a slice, so that no start state is strange.
     batch_size : int
-        Trials side by side (trial labels only).
-    head_fraction, boundary_fraction : float
-        Frames that the loss ignores: this share of each gesture from its onset (nobody can know the
-        class yet), and this share of the median gesture on the far side of both boundaries.
+        Rows side by side (rows and trials only).
+    row_trials : int
+        Rows only: a row has up to so many trials.
+    row_single : float
+        Share of the rows that are a single trial with nothing before or behind it.
+    row_gap : tuple of two float
+        Shortest and longest null between trials, as shares of the median gesture.
+    ramp_power : float
+        Rows only: frame t of n in a trial weighs ``(t / n) ** ramp_power``.
+    head_fraction, head_weight, boundary_fraction : float
+        The head of each gesture, this share of it from its onset, weighs less in the loss (nobody
+        can know the class yet): `head_weight`, 0..1. Not at all count this share of the median
+        gesture on the far side of both boundaries.
+    ramp : {"step", "linear"}
+        How the weight goes from `head_weight` to 1: at the end of the head, or all along it.
     held_out : tuple of str
-        Subjects kept out of training to watch it.
+        Subjects kept out of training to watch it; there is no cross-validation then.
     held_out_fraction : float
         When no subject is named: share of subjects (or sessions, when nobody said who) kept out.
     patience : int
@@ -96,29 +187,41 @@ class TrainConfig:
     features : FeatureConfig
     augment : AugmentConfig
     decision : dict
-        Options of `streamrnn.decision.DecisionConfig` that replace those measured on the labels.
+        Options of `streamrnn.decision.DecisionConfig` that replace those that were measured.
     """
 
-    labels: str = "frame"
+    labels: str = "auto"
     streams: str = "segments"
+    model: str = "lstm"
     hidden: tuple[int, ...] = (64,)
     epochs: int = 50
     seed: int = 0
+    min_updates: int = 600
+    folds: int = 4
+    fold_epochs: float = 1.0
+    average: float = 0.99
     learning_rate: float = 4e-3
     warm_up: float = 0.2
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     label_smoothing: float = 0.05
     class_weight_power: float = 0.35
+    null_cap: float = 1.0
     dropout: float = 0.3
     n_lanes: int = 16
     slice_frames: int = 0
     reset_probability: float = 0.1
     batch_size: int = 32
+    row_trials: int = 3
+    row_single: float = 0.5
+    row_gap: tuple[float, ...] = (0.2, 1.0)
+    ramp_power: float = 1.0
     head_fraction: float = 0.5
+    head_weight: float = 0.0
+    ramp: str = "step"
     boundary_fraction: float = 0.08
     held_out: tuple[str, ...] = ()
-    held_out_fraction: float = 0.2
+    held_out_fraction: float = 0.0
     patience: int = 0
     max_gap_ms: float = 100.0
     backend: str = field(default="cpu", compare=False)
@@ -128,28 +231,21 @@ class TrainConfig:
     decision: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _one_of("labels", self.labels, ("frame", "trial"))
+        _one_of("labels", self.labels, ("auto", "frame", "rows", "trial"))
         _one_of("streams", self.streams, ("segments", "sessions"))
+        _one_of("model", self.model, ("lstm", "mlp-window"))
+        _one_of("ramp", self.ramp, ("step", "linear"))
         if not 1 <= len(self.hidden) <= 8:
             raise ConfigError(f"hidden must name 1 to 8 layers, got {list(self.hidden)}")
         for size in self.hidden:
             _within("hidden", size, 1, 4096)
-        _within("epochs", self.epochs, 1, 100_000)
-        _within("seed", self.seed, 0, 2**63 - 1)
-        _within("n_lanes", self.n_lanes, 1, 4096)
-        _within("batch_size", self.batch_size, 1, 4096)
-        _within("slice_frames", self.slice_frames, 0, 100_000)
-        _within("threads", self.threads, 1, 1024)
-        _within("patience", self.patience, 0, 100_000)
-        _within("learning_rate", self.learning_rate, 0, 1e6)
-        _within("weight_decay", self.weight_decay, 0, 1e3)
-        _within("clip_norm", self.clip_norm, 0, 1e9)
-        _within("class_weight_power", self.class_weight_power, 0, 2)
-        _within("max_gap_ms", self.max_gap_ms, 0, 1000)
-        for key in ("label_smoothing", "dropout", "held_out_fraction", "head_fraction"):
-            _within(key, getattr(self, key), 0, 0.95)
-        for key in ("warm_up", "reset_probability", "boundary_fraction"):
-            _within(key, getattr(self, key), 0, 1)
+        if len(self.row_gap) != 2 or not 0 <= self.row_gap[0] <= self.row_gap[1] <= 100:
+            raise ConfigError(
+                "row_gap must be the shortest and the longest gap, within 0..100, "
+                f"got {list(self.row_gap)}"
+            )
+        for key, (low, high) in _BOUNDS.items():
+            _within(key, getattr(self, key), low, high)
         from_mapping(DecisionConfig, self.decision, "decision")
 
     def to_document(self) -> dict[str, Any]:

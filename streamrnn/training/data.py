@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from streamrnn.core.errors import ConfigError, TrainingError
 from streamrnn.core.text import did_you_mean, printable
-from streamrnn.core.types import F32, I64, NULL_CLASS, Channel, Frames
+from streamrnn.core.types import F32, I64, NULL_CLASS, Channel
 from streamrnn.features.chain import FeatureChain, select_channels
+from streamrnn.features.conditioner import SignalSpec
 from streamrnn.features.sensors import motion_order
-from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
-from streamrnn.runtime.bundle import RATE_TOLERANCE
-from streamrnn.runtime.gaps import fill, is_short, stretches
 from streamrnn.sessions.labels import class_names, frame_labels
 from streamrnn.sessions.session import Session
 from streamrnn.training.config import TrainConfig
 from streamrnn.training.targets import median_frames
+from streamrnn.training.unbroken import check_rates, unbroken
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +40,14 @@ class Stretch:
     rest : float32 (n,)
         Samples of the sensor at rest: the session's mean for accelerations, which feel gravity,
         0 for three-axis sensors of another kind, the mean of all training frames elsewhere.
+    session : int
+        Which recording it belongs to.
     """
 
     x: F32
     y: I64
     rest: F32
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +61,7 @@ class DataSet:
     channels : tuple of Channel
         The chosen channels.
     rate_hz : float
+        Of the network; the stretches have it too.
     chain : FeatureChain
         Fitted to the training frames.
     stretches : list of Stretch
@@ -71,6 +74,10 @@ class DataSet:
         Root mean square deviation of each channel from rest.
     median_frames : float
         Median length of a gesture.
+    form : {"frame", "rows", "trial"}
+        What `TrainConfig.labels` came to.
+    signal : SignalSpec or None
+        What was done to the sessions' samples; they had rates of their own.
     """
 
     labels: tuple[str, ...]
@@ -82,6 +89,8 @@ class DataSet:
     held_out_names: tuple[str, ...]
     spread: F32
     median_frames: float
+    form: str = "frame"
+    signal: SignalSpec | None = None
 
     @property
     def n_frames(self) -> int:
@@ -98,7 +107,11 @@ class DataSet:
 
 
 def prepare(
-    sessions: Sequence[Session], config: TrainConfig, names: Sequence[str] | None = None
+    sessions: Sequence[Session],
+    config: TrainConfig,
+    names: Sequence[str] | None = None,
+    *,
+    labels: tuple[str, ...] | None = None,
 ) -> DataSet:
     """Check the sessions, split them, and return what a run needs.
 
@@ -108,6 +121,9 @@ def prepare(
     config : TrainConfig
     names : sequence of str or None
         What to call each session in messages, its file; None: ``session 1`` and so on.
+    labels : tuple of str or None
+        Class names, the null class first, some of which may have no frame here; None: those that
+        the sessions have, all of which must be trained on.
 
     Raises
     ------
@@ -119,7 +135,8 @@ def prepare(
     """
     names = names or _numbered(sessions)
     _check_agreement(sessions, names)
-    labels = class_names(sessions)
+    complete = labels is None
+    labels = labels or class_names(sessions)
     if len(labels) < 2:
         raise TrainingError(
             "no session has a label: record with labels, or import them (streamrnn import --help)"
@@ -128,11 +145,20 @@ def prepare(
     columns = select_channels(first.channels, config.features)
     channels = tuple(first.channels[int(column)] for column in columns)
     training, held_out, held_out_names = split(sessions, config, names)
-    parts = [_unbroken(session, channels, labels, config.max_gap_ms) for session in training]
+    parts = [
+        unbroken(session, channels, labels, config.max_gap_ms, first.rate_hz)
+        for session in training
+    ]
     ys = [y for part in parts for _, y in part]
-    _check_content(ys, labels)
+    form = form_of(training, config, labels)
+    _check_content(ys, labels, complete=complete)
+    if complete and form != "rows" and not any((y == NULL_CLASS).any() for y in ys):
+        logger.warning(
+            "no frame without a gesture: the model will see a gesture in everything; "
+            "record some time with none"
+        )
     chain = FeatureChain.fit([x for part in parts for x, _ in part], channels, config.features)
-    done = [stretch for part in parts for stretch in _stretches(part, channels, chain)]
+    done = [s for n, part in enumerate(parts) for s in _stretches(part, channels, chain, n)]
     return DataSet(
         labels=labels,
         channels=channels,
@@ -143,13 +169,32 @@ def prepare(
         held_out_names=held_out_names,
         spread=_spread(done),
         median_frames=median_frames(ys),
+        form=form,
     )
+
+
+def form_of(sessions: Sequence[Session], config: TrainConfig, labels: Sequence[str]) -> str:
+    """Return the form of the labels: what ``auto`` comes to for these sessions.
+
+    Trials are sessions of one class from the first frame to the last.
+    """
+    if config.labels != "auto":
+        return config.labels
+    classes = [np.unique(frame_labels(session, labels)) for session in sessions]
+    return "frame" if any(len(found) > 1 for found in classes) else "rows"
 
 
 def cut(session: Session, data: DataSet, config: TrainConfig) -> list[Stretch]:
     """Return the stretches of one more session, seen as the training sessions were."""
-    part = _unbroken(session, data.channels, data.labels, config.max_gap_ms)
-    return _stretches(part, data.channels, data.chain)
+    part = unbroken(
+        session,
+        data.channels,
+        data.labels,
+        config.max_gap_ms,
+        data.rate_hz,
+        signal=data.signal,
+    )
+    return _stretches(part, data.channels, data.chain, 0)
 
 
 def split(
@@ -236,11 +281,9 @@ def _check_agreement(sessions: Sequence[Session], names: Sequence[str]) -> None:
                 f"{name} has channels {_describe(info.channels)}, {names[0]} has "
                 f"{_describe(first.channels)}: train on sessions of one device layout"
             )
-        if abs(info.rate_hz / first.rate_hz - 1) > RATE_TOLERANCE:
-            raise TrainingError(
-                f"{name} runs at {info.rate_hz:g} Hz, {names[0]} at {first.rate_hz:g} Hz: "
-                "train on sessions of one rate"
-            )
+        if info.rate_hz <= 0:
+            raise TrainingError(f"{name} has no frame rate: import it with --rate")
+    check_rates(sessions, names, first.rate_hz)
 
 
 def _describe(channels: Sequence[Channel]) -> str:
@@ -248,7 +291,7 @@ def _describe(channels: Sequence[Channel]) -> str:
     return printable(", ".join(names))
 
 
-def _check_content(ys: Sequence[I64], labels: Sequence[str]) -> None:
+def _check_content(ys: Sequence[I64], labels: Sequence[str], *, complete: bool) -> None:
     n_frames = sum(map(len, ys))
     if n_frames < MIN_FRAMES:
         raise TrainingError(f"{n_frames} frames are too few to learn from: record more")
@@ -260,41 +303,14 @@ def _check_content(ys: Sequence[I64], labels: Sequence[str]) -> None:
             "record other gestures, or time without a gesture"
         )
     missing = [name for name, count in zip(labels[1:], counts[1:], strict=True) if not count]
-    if missing:
+    if missing and complete:
         raise TrainingError(
             f"no training frame of {printable(', '.join(missing))}: hold somebody else out"
         )
-    if not counts[NULL_CLASS]:
-        logger.warning(
-            "no frame without a gesture: the model will see a gesture in everything; "
-            "record some time with none"
-        )
-
-
-def _unbroken(
-    session: Session, channels: Sequence[Channel], labels: Sequence[str], max_gap_ms: float
-) -> list[tuple[F32, I64]]:
-    """Apply the live gap rule to a session: short gaps filled, cut at the others."""
-    names = session.info.channel_names
-    columns = [names.index(channel.name) for channel in channels]
-    x = np.ascontiguousarray(session.frames.x[:, columns], np.float32)
-    good = (np.abs(x) < LARGEST_SAMPLE).all(axis=1)  # False for NaN
-    frames = Frames(x[good], session.frames.seq[good], session.frames.t_us[good])
-    blocks: list[list[Frames]] = []
-    for a, b in stretches(frames.seq) if len(frames) else []:
-        part = frames[a:b]
-        last = frames[a - 1 : a]
-        n_missing = int(part.seq[0] - last.seq[0]) - 1 if len(last) else -1
-        if n_missing > 0 and is_short(n_missing, session.info.rate_hz, max_gap_ms):
-            blocks[-1] += [fill(last, part[:1]), part]
-        else:
-            blocks.append([part])
-    joined = [Frames.join(block, len(columns)) for block in blocks]
-    return [(f.x, frame_labels(replace(session, frames=f), labels)) for f in joined]
 
 
 def _stretches(
-    part: Sequence[tuple[F32, I64]], channels: Sequence[Channel], chain: FeatureChain
+    part: Sequence[tuple[F32, I64]], channels: Sequence[Channel], chain: FeatureChain, session: int
 ) -> list[Stretch]:
     """Add the rest of the sensor to the unbroken parts of one session."""
     if not part:
@@ -302,7 +318,7 @@ def _stretches(
     mean = np.concatenate([x for x, _ in part]).mean(axis=0, dtype=np.float64)
     feels_gravity = np.array([motion_order(channel) == 2 for channel in channels])
     rest = np.where(feels_gravity, mean, chain.offset).astype(np.float32)
-    return [Stretch(x, y, rest) for x, y in part]
+    return [Stretch(x, y, rest, session) for x, y in part]
 
 
 def _spread(done: Sequence[Stretch]) -> F32:

@@ -17,9 +17,9 @@ import numpy as np
 
 from streamrnn import __version__
 from streamrnn.core.errors import TrainingError
-from streamrnn.core.types import F32
+from streamrnn.core.types import F32, I64
 from streamrnn.kernels.backend import Backend, Handle, get_backend
-from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState
+from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState, Params
 from streamrnn.model.params import init_params
 from streamrnn.model.spec import NetworkSpec
 from streamrnn.runtime.bundle import Bundle
@@ -34,6 +34,12 @@ from streamrnn.training.targets import class_weights
 
 #: An epoch whose loss is so many times that of guessing has diverged.
 DIVERGED = 10.0
+#: The mean of the weights takes in every so-manieth update: a copy of the weights costs something.
+AVERAGE_EVERY = 4
+#: A run of very many short epochs is saved about so many times.
+MAX_SAVES = 100
+#: Points of a learning curve in a model.
+MAX_POINTS = 200
 
 
 class TrainingStopped(TrainingError):
@@ -125,15 +131,27 @@ def fit_data(
     """Train a model on sessions that `prepare` has checked and split; see `fit`."""
     backend = get_backend(config.backend, n_threads=config.threads)
     backend.warm_up(np.dtype(np.float32), training=True)
-    run = _Run(data, config, backend, checkpoint_dir, should_stop or (lambda: False))
+    run = TrainingRun(data, config, backend, checkpoint_dir, should_stop)
     if resume:
         run.resume()
-    run.to_end(progress or (lambda _: None))
+    run.to_end(progress)
     return run.bundle()
 
 
-class _Run:
-    """One training run; `now` is what a checkpoint holds."""
+class TrainingRun:
+    """One training run; `now` is what a checkpoint holds.
+
+    Parameters
+    ----------
+    data : DataSet
+    config : TrainConfig
+    backend : Backend
+        Warmed up.
+    directory : Path or None
+        Gets the checkpoints.
+    should_stop : callable or None
+        Asked before every update.
+    """
 
     def __init__(
         self,
@@ -141,17 +159,17 @@ class _Run:
         config: TrainConfig,
         backend: Backend,
         directory: Path | None,
-        should_stop: Callable[[], bool],
+        should_stop: Callable[[], bool] | None,
     ) -> None:
         self.data = data
         self.config = config
         self.backend = backend
         self.directory = directory
-        self.should_stop = should_stop
+        self.should_stop = should_stop or (lambda: False)
         self.plan = Plan(data, config)
-        ends = slice(-1 if config.labels == "trial" else 0, None)
-        targets = [piece.targets[ends] for piece in self.plan.pieces]
-        weights = class_weights(targets, len(data.labels), config.class_weight_power)
+        weights = class_weights(
+            self._shown_classes(), len(data.labels), config.class_weight_power, config.null_cap
+        )
         self.loss = LossSpec(weights, config.label_smoothing)
         self.watch = held_out_of(data, config, backend, weights)
         rng = np.random.default_rng(config.seed)
@@ -164,7 +182,18 @@ class _Run:
             params=params,
             opt=OptState.zeros(params),
             rng=rng,
+            average=params.copy() if config.average else None,
         )
+        self.save_every = max(1, self.plan.n_epochs // MAX_SAVES)
+        self.n_saved = 0
+
+    def _shown_classes(self) -> list[I64]:
+        """Return the classes that count in the loss, by frames, as an epoch shows them."""
+        if self.data.form == "rows":
+            shown = self.plan.epoch(np.random.default_rng(self.config.seed))
+            return [part.targets[part.weights > 0] for part in shown]
+        ends = slice(-1 if self.data.form == "trial" else 0, None)
+        return [piece.targets[ends] for piece in self.plan.pieces]
 
     def resume(self) -> None:
         """Take over the checkpoint, if it is one of this run."""
@@ -180,28 +209,39 @@ class _Run:
                 f"{self.directory} was trained on other sessions: resume with the same ones"
             )
         self.now = replace(saved, config=self.config)
+        self.n_saved = saved.epoch
 
-    def to_end(self, progress: Callable[[Progress], None]) -> None:
+    def to_end(self, progress: Callable[[Progress], None] | None = None) -> None:
         """Run all epochs that are left, or until patience runs out."""
-        now = self.now
+        now, n_epochs = self.now, self.plan.n_epochs
         if now.epoch == 0:
-            self._save()
+            self.save()
         started, first = time.monotonic(), now.epoch
-        while now.epoch < self.config.epochs and not self._out_of_patience():
+        while now.epoch < n_epochs and not self._out_of_patience():
             loss = self._epoch()
             now.epoch += 1
             score = self._watch()
-            self._save()
+            now.curve.append((loss, *(score or ())))
+            if now.epoch % self.save_every == 0 or now.epoch == n_epochs:
+                self.save()
             seconds = (time.monotonic() - started) / (now.epoch - first)
-            left = seconds * (self.config.epochs - now.epoch)
+            left = seconds * (n_epochs - now.epoch)
             f1, held_out_loss = score or (None, None)
-            progress(Progress(now.epoch, self.config.epochs, loss, f1, held_out_loss, left))
+            if progress is not None:
+                progress(Progress(now.epoch, n_epochs, loss, f1, held_out_loss, left))
 
     def bundle(self) -> Bundle:
         """Return the model, with where it came from."""
         now = self.now
-        params = now.params if now.best is None else now.best
+        params = self._model() if now.best is None else now.best
         return replace(bundle_of(self.data, self.config, params), training=self._provenance())
+
+    def _model(self) -> Params:
+        """Return the weights that a model would have now."""
+        now = self.now
+        if now.average is None or now.opt.n_updates < AVERAGE_EVERY:
+            return now.params
+        return now.average
 
     def _epoch(self) -> float:
         now, config = self.now, self.config
@@ -217,8 +257,9 @@ class _Run:
             self.backend.reset_rows(state, part.reset)
             mask = dropout_mask(now.rng, len(part.lengths), config.hidden[-1], config.dropout)
             batch = Batch(part.x, part.targets, part.weights, part.lengths, state, mask)
-            position = (now.epoch + k / len(slices)) / config.epochs
+            position = (now.epoch + k / len(slices)) / self.plan.n_epochs
             losses.append(self._update(handle, batch, position))
+            self._average(handle)
         loss = float(np.mean(losses))
         if loss > DIVERGED * math.log(len(self.data.labels)):
             raise TrainingError(self._diverged(f"the loss is {loss:.3g}"))
@@ -237,15 +278,30 @@ class _Run:
             raise TrainingError(self._diverged("the loss is no longer a finite number"))
         return result.loss
 
+    def _average(self, handle: Handle) -> None:
+        """Bring the mean of the weights up to date.
+
+        The mean of the first n samples has the factor 1 for the first one, so that the random
+        start weights are no part of it (Kingma & Ba 2015, section 3).
+        """
+        mean, n_updates = self.now.average, self.now.opt.n_updates
+        if mean is None or n_updates % AVERAGE_EVERY:
+            return
+        decay = self.config.average**AVERAGE_EVERY
+        share = np.float32((1.0 - decay) / (1.0 - decay ** (n_updates // AVERAGE_EVERY)))
+        newest = self.backend.download(handle)
+        for total, new in zip(mean.arrays(), newest.arrays(), strict=True):
+            np.add(total, share * (new - total), out=total)
+
     def _watch(self) -> tuple[float, float] | None:
         if self.watch is None:
             return None
         now = self.now
-        f1, loss = self.watch(now.params)
+        f1, loss = self.watch(self._model())
         if not now.best_score or (f1, -loss) > now.best_score:
             now.best_score = (f1, -loss)
             now.best_epoch = now.epoch
-            now.best = now.params.copy()
+            now.best = self._model().copy()
         return f1, loss
 
     def _out_of_patience(self) -> bool:
@@ -253,13 +309,15 @@ class _Run:
             return False
         return self.now.epoch - self.now.best_epoch >= self.config.patience
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint, if there is a folder for it."""
         if self.directory is not None:
             save_checkpoint(self.directory, self.now)
+            self.n_saved = self.now.epoch
 
     def _diverged(self, why: str) -> str:
         kept = (
-            f"the checkpoint of epoch {self.now.epoch} in {self.directory} is good"
+            f"the checkpoint of epoch {self.n_saved} in {self.directory} is good"
             if self.directory is not None
             else "nothing was saved"
         )
@@ -269,10 +327,10 @@ class _Run:
         )
 
     def _stopped(self) -> str:
-        done = f"stopped in epoch {self.now.epoch + 1} of {self.config.epochs}"
+        done = f"stopped in epoch {self.now.epoch + 1} of {self.plan.n_epochs}"
         if self.directory is None:
             return f"{done}; nothing was saved"
-        return f"{done}; {self.now.epoch} are saved in {self.directory}"
+        return f"{done}; {self.n_saved} are saved in {self.directory}"
 
     def _provenance(self) -> dict[str, Any]:
         now, data = self.now, self.data
@@ -284,11 +342,37 @@ class _Run:
             "n_frames": data.n_frames,
             "frames_of": dict(zip(data.labels, counts.tolist(), strict=True)),
             "held_out": list(data.held_out_names),
+            "labels": data.form,
             "epoch": now.best_epoch or now.epoch,
+            "n_updates": now.opt.n_updates,
+            "learning_curve": learning_curve(now.curve),
         }
         if now.best_score:
             provenance["held_out_event_f1"] = round(now.best_score[0], 4)
         return provenance
+
+
+def learning_curve(curve: Sequence[tuple[float, ...]]) -> list[dict[str, float]]:
+    """Return a run's epochs as JSON values, no more than `MAX_POINTS` of them, the last included.
+
+    Returns
+    -------
+    list of dict
+        ``epoch``, ``loss`` and, where somebody was watched, ``held_out_event_f1`` and
+        ``held_out_loss``.
+    """
+    keys = ("loss", "held_out_event_f1", "held_out_loss")
+    n = len(curve)
+    kept = sorted({n - 1 - k * n // MAX_POINTS for k in range(MAX_POINTS)} if n else ())
+    return [
+        {"epoch": k + 1}
+        | {
+            key: round(value, 5)
+            for key, value in zip(keys, curve[k], strict=False)
+            if math.isfinite(value)
+        }
+        for k in kept
+    ]
 
 
 def dropout_mask(rng: np.random.Generator, n_rows: int, n_units: int, share: float) -> F32 | None:

@@ -141,6 +141,7 @@ def bundle_of(data: DataSet, config: TrainConfig, params: Params) -> Bundle:
         channels=data.channels,
         decision=decision,
         max_gap_ms=config.max_gap_ms,
+        signal=data.signal,
     )
 
 
@@ -151,7 +152,7 @@ def held_out_of(
     sessions: Sequence[Session] = data.held_out
     if not sessions:
         return None
-    kind = HeldOutTrials if config.labels == "trial" else HeldOutEvents
+    kind = HeldOutTrials if data.form == "trial" else HeldOutEvents
     return kind(data, config, backend, class_weights)
 
 

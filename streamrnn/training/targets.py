@@ -38,11 +38,18 @@ def shortest_class_frames(ys: Sequence[I64]) -> float:
     return float(min((np.median(v) for v in lengths.values()), default=0.0))
 
 
-def frame_weights(y: I64, head_fraction: float, n_boundary: int) -> F32:
-    """Return the weight of each frame in the loss, 0 or 1.
+def frame_weights(
+    y: I64,
+    head_fraction: float,
+    n_boundary: int,
+    *,
+    head_weight: float = 0.0,
+    ramp: str = "step",
+) -> F32:
+    """Return the weight of each frame in the loss, 0..1.
 
-    Ignored are the head of each gesture, when nobody can know the class, and the null frames next
-    to it, where the boundary might as well have been set.
+    Less counts the head of each gesture, when nobody can know the class, and not at all the null
+    frames next to it, where the boundary might as well have been set.
 
     Parameters
     ----------
@@ -52,6 +59,10 @@ def frame_weights(y: I64, head_fraction: float, n_boundary: int) -> F32:
         Share of a gesture from its onset; its last `MIN_TAIL_FRAMES` count always.
     n_boundary : int
         Null frames on both sides of a gesture.
+    head_weight : float
+        Weight of the head, or of its first frame.
+    ramp : {"step", "linear"}
+        ``linear`` lets the weight rise along the head, to 1 at the first frame behind it.
 
     Returns
     -------
@@ -60,7 +71,8 @@ def frame_weights(y: I64, head_fraction: float, n_boundary: int) -> F32:
     weights = np.ones(len(y), np.float32)
     for a, b, _ in gesture_runs(y):
         n_head = int(min(max(b - a - MIN_TAIL_FRAMES, 0), head_fraction * (b - a)))
-        weights[a : a + n_head] = 0.0
+        rise = np.arange(n_head) / max(n_head, 1) if ramp == "linear" else 0.0
+        weights[a : a + n_head] = head_weight + (1.0 - head_weight) * rise
         for near in (slice(max(0, a - n_boundary), a), slice(b, b + n_boundary)):
             weights[near] *= y[near] != NULL_CLASS
     return weights
@@ -74,7 +86,7 @@ def cut_in_gaps(y: I64) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
-def class_weights(ys: Sequence[I64], n_classes: int, power: float) -> F32:
+def class_weights(ys: Sequence[I64], n_classes: int, power: float, null_cap: float = 1.0) -> F32:
     """Return the weight of each class: ``(mean count / count) ** power``, 1 on average a frame.
 
     Parameters
@@ -83,6 +95,8 @@ def class_weights(ys: Sequence[I64], n_classes: int, power: float) -> F32:
     n_classes : int
     power : float
         0 = all the same, 1 = every class as much as every other.
+    null_cap : float
+        Largest share of the null class in the sum of all weights, 0..1.
 
     Returns
     -------
@@ -92,6 +106,10 @@ def class_weights(ys: Sequence[I64], n_classes: int, power: float) -> F32:
     for y in ys:
         counts += np.bincount(y, minlength=n_classes)
     weights: F64 = (counts.mean() / counts) ** power
+    others = (weights * counts)[np.arange(n_classes) != NULL_CLASS].sum()
+    if null_cap < 1.0:
+        most = others * null_cap / (1.0 - null_cap) / counts[NULL_CLASS]
+        weights[NULL_CLASS] = min(weights[NULL_CLASS], most)
     weights *= counts.sum() / (weights * counts).sum()
     return weights.astype(np.float32)
 

@@ -47,7 +47,7 @@ def test_a_file_sets_what_it_names_and_keeps_the_rest(tmp_path):
         ("[training]\nepochs = 0", r"epochs must be within"),
         ("[training]\ndropout = 1.0", r"dropout must be within"),
         ("[training]\nlearning_rate = nan", r"learning_rate must be within"),
-        ("[training]\nlabels = 'frames'", r"labels must be one of frame, trial"),
+        ("[training]\nlabels = 'frames'", r"labels must be one of auto, frame, rows, trial"),
         ("[augment]\nspeed = -1", r"x.toml \[augment\]: speed must be"),
         ("[augment]\nspeed = 3", r"speed must be at most 2"),
         ("[features]\nsquash = 'x'", r"x.toml \[features\]: squash must be"),
