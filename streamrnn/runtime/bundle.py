@@ -12,6 +12,7 @@ from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError, ModelFileError
 from streamrnn.core.text import printable
 from streamrnn.core.types import I64, Channel, StreamInfo
+from streamrnn.decision.calibration import Calibration
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features.chain import FeatureChain
 from streamrnn.features.conditioner import Conditioner, SignalSpec, counted_rate
@@ -59,6 +60,9 @@ class Bundle:
     signal : SignalSpec or None
         What is done to a stream's samples before anything else, and at which rate; None: the
         stream has the network's rate and is taken as it comes.
+    calibration : dict
+        What `streamrnn calibrate` found (see `streamrnn.decision.calibration.Calibration`), of this
+        decision; empty when nobody calibrated it.
     """
 
     params: Weights
@@ -72,6 +76,7 @@ class Bundle:
     model_hash: str = ""
     precision: str = "exact"
     signal: SignalSpec | None = None
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together."""
@@ -129,6 +134,7 @@ class Bundle:
             "max_gap_ms": self.max_gap_ms,
             "training": self.training,
             "signal": self.signal.to_document() if self.signal else None,
+            "calibration": self.calibration,
         }
 
     def save(self, path: str | Path) -> Bundle:
@@ -161,7 +167,10 @@ class Bundle:
             An unknown option (the nearest right one is named) or a senseless value.
         """
         merged = {**asdict(self.decision), **overrides}
-        return replace(self, decision=from_mapping(DecisionConfig, merged, where))
+        decision = from_mapping(DecisionConfig, merged, where)
+        # What was found of one decision says nothing of another one.
+        calibration = self.calibration if decision == self.decision else {}
+        return replace(self, decision=decision, calibration=calibration)
 
     def column_indices(self, info: StreamInfo) -> I64:
         """Return the stream's column of each of the model's channels, int64 (n_channels,).
@@ -230,6 +239,11 @@ def _from_document(params: Weights, document: dict[str, Any], file_hash: str) ->
     signal = document.get("signal")
     if signal is not None and not isinstance(signal, dict):
         raise ConfigError("the model's 'signal' is of the wrong type")
+    calibration = document.get("calibration", {})
+    if calibration != {}:
+        if not isinstance(calibration, dict):
+            raise ConfigError("the model's 'calibration' is of the wrong type")
+        calibration = Calibration.from_document(calibration).to_document()
     if not all(isinstance(label, str) for label in document["labels"]):
         raise ConfigError("the model's 'labels' must be names")
     channels = tuple(
@@ -247,4 +261,5 @@ def _from_document(params: Weights, document: dict[str, Any], file_hash: str) ->
         training=document["training"],
         model_hash=file_hash,
         signal=None if signal is None else SignalSpec.from_document(signal),
+        calibration=calibration,
     )
