@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 #: Version of the event records; a reader must ignore keys that it does not know.
 RECORD_VERSION = 1
@@ -121,12 +121,20 @@ class Stats:
 Record: TypeAlias = Event | GapRecord | Stats
 
 
-def to_json_line(record: Record, *, stream: str = "", model: str = "") -> str:
+class Printable(Protocol):
+    """What has a form as one line of JSON: a `Record`, or an explanation of some."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its own keys, in order; the first is ``type``."""
+        ...
+
+
+def to_json_line(record: Printable, *, stream: str = "", model: str = "") -> str:
     """Return a record as one line of JSON without the newline.
 
     Parameters
     ----------
-    record : Event, GapRecord or Stats
+    record : Record, or another `Printable`
     stream : str
         Name of the stream; the key is left out when empty.
     model : str

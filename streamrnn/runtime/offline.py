@@ -9,6 +9,7 @@ import numpy as np
 
 from streamrnn.core.records import Record
 from streamrnn.core.types import F32, I64
+from streamrnn.decision.explain import Explain
 from streamrnn.kernels.backend import Backend
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.pipeline import Block, Pipeline
@@ -42,7 +43,12 @@ class SessionRun:
 
 
 def run_session(
-    bundle: Bundle, session: Session, backend: Backend, *, mode: Mode = "batch"
+    bundle: Bundle,
+    session: Session,
+    backend: Backend,
+    *,
+    mode: Mode = "batch",
+    explain: Explain | None = None,
 ) -> list[Record]:
     """Return the records that a live run over the session's frames would give.
 
@@ -53,13 +59,15 @@ def run_session(
     backend : Backend
     mode : {"batch", "frames"}
         Each gap-free stretch in one block, or one frame at a time. The records are the same.
+    explain : callable, optional
+        Gets an `Explanation` for each event and each near miss.
 
     Raises
     ------
     ConfigError
         The session's channels or rate do not fit the model.
     """
-    return _push_all(Pipeline(bundle, backend), session, mode)
+    return _push_all(Pipeline(bundle, backend, explain=explain), session, mode)
 
 
 def run_session_with_probabilities(

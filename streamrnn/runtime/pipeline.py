@@ -14,7 +14,8 @@ import numpy as np
 
 from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.types import F32, I64, End, Frames, Gap, Item, StreamInfo
-from streamrnn.decision.machine import DecisionMachine
+from streamrnn.decision.explain import Explain
+from streamrnn.decision.watcher import open_machine
 from streamrnn.features.conditioner import Conditioner
 from streamrnn.kernels.backend import Backend
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
@@ -62,6 +63,8 @@ class Pipeline:
         Gets the time of the stages ``inference`` and ``decision``; None costs nothing.
     observer : callable, optional
         Sees every `Block`, filled frames included.
+    explain : callable, optional
+        Gets an `Explanation` for each event and each near miss; None costs nothing.
 
     Attributes
     ----------
@@ -84,13 +87,14 @@ class Pipeline:
         backend: Backend,
         timer: StageTimer | None = None,
         observer: Observer | None = None,
+        explain: Explain | None = None,
     ) -> None:
         self.bundle = bundle
         self.timer = timer
         self.observer = observer
         self.n_frames = self.n_filled = self.n_missing = self.n_invalid = self.n_resets = 0
         self._network = open_network(bundle.params, backend, bundle.precision)
-        self._decision = DecisionMachine(bundle.decision, bundle.labels, bundle.rate_hz)
+        self._decision = open_machine(bundle.decision, bundle.labels, bundle.rate_hz, explain)
         self._engine: Engine | None = None
         self._info: StreamInfo | None = None
         self._columns: I64 = np.zeros(0, np.int64)
