@@ -71,12 +71,13 @@ def run_session(
 
 
 def run_session_with_probabilities(
-    bundle: Bundle, session: Session, backend: Backend
+    bundle: Bundle, session: Session, backend: Backend, *, explain: Explain | None = None
 ) -> SessionRun:
-    """Return the records and the class probabilities of every frame."""
+    """Return the records and the class probabilities of every frame; see `run_session`."""
     nothing, no_index = np.empty((0, len(bundle.labels)), np.float32), np.empty(0, np.int64)
     blocks = [Block(nothing, nothing[:, 0], no_index, no_index)]
-    records = _push_all(Pipeline(bundle, backend, observer=blocks.append), session, "batch")
+    pipeline = Pipeline(bundle, backend, observer=blocks.append, explain=explain)
+    records = _push_all(pipeline, session, "batch")
     return SessionRun(records, *(np.concatenate(part) for part in zip(*blocks, strict=True)))
 
 
