@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
+from benchmarks.accuracy.early import choose_early
 from benchmarks.accuracy.folds import Fold, piece
 from benchmarks.accuracy.protocols import Protocol
 from benchmarks.accuracy.uhh_rules import authors_pairs, authors_segments, pair_f1
@@ -37,32 +38,53 @@ from streamrnn.sessions.session import Session, frame_period_us
 DELAYS = (6, 10, 15, 20, 30, 45)
 #: The delay that a target is about.
 EARLY = 15
-#: Share of the time allowed that the decision may take from the onset it saw; the rest is for
-#: seeing the onset at all.
-_DECIDING = 2 / 3
 
 Counts = dict[str, Any]
 
 
-def judge(protocol: Protocol, bundle: Bundle, fold: Fold, backend: Backend) -> Counts:
-    """Return what a model did on a fold's test recordings (see the functions for the keys)."""
-    how = {"events": _events, "frames": _frames, "windows": _windows, "trials": _trials}
+def judge(
+    protocol: Protocol,
+    bundle: Bundle,
+    fold: Fold,
+    backend: Backend,
+    inner: Sequence[HeldOutRun] = (),
+) -> Counts:
+    """Return what a model did on a fold's test recordings (see the functions for the keys).
+
+    Parameters
+    ----------
+    protocol : Protocol
+    bundle : Bundle
+        Trained on the fold's training recordings.
+    fold : Fold
+    backend : Backend
+    inner : sequence of HeldOutRun
+        Cross-validation of the training recordings; early decisions are chosen on it.
+    """
+    if protocol.kind == "events":
+        return _events(bundle, fold, backend, inner)
+    how = {"frames": _frames, "windows": _windows, "trials": _trials}
     return how[protocol.kind](protocol, bundle, fold, backend)
 
 
 # ---- one stream of a person, by the authors' rules
 
 
-def _events(protocol: Protocol, bundle: Bundle, fold: Fold, backend: Backend) -> Counts:
+def _events(bundle: Bundle, fold: Fold, backend: Backend, inner: Sequence[HeldOutRun]) -> Counts:
     [session] = fold.test
-    run = run_held_out(bundle, session, backend)
-    counts = _by_authors(bundle, session, run)
+    period_us = frame_period_us(session.info.rate_hz, session.frames.t_us)
+    early = {n: choose_early(inner, bundle.decision, n * period_us) for n in DELAYS}
+    counts = _by_authors(bundle, session, early, backend)
     for name, [more] in fold.extra.items():
-        counts[name] = _by_authors(bundle, more, run_held_out(bundle, more, backend))
+        counts[name] = _by_authors(bundle, more, early, backend)
+    counts["early"] = asdict(early[EARLY])
     return counts
 
 
-def _by_authors(bundle: Bundle, session: Session, run: HeldOutRun) -> Counts:
+def _by_authors(
+    bundle: Bundle, session: Session, early: dict[int, DecisionConfig], backend: Backend
+) -> Counts:
+    run = run_held_out(bundle, session, backend)
     truth = segments_from_labels(session)
     n_none = sum(k == NULL_CLASS for _, _, k in runs(frame_labels(session, bundle.labels)))
     period_us = frame_period_us(session.info.rate_hz, session.frames.t_us)
@@ -71,8 +93,11 @@ def _by_authors(bundle: Bundle, session: Session, run: HeldOutRun) -> Counts:
     pairs = authors_pairs(found, truth, n_none)
     raw = authors_segments(run.probabilities, run.t_us, bundle.labels)
     strict = scores(truth, found, match(truth, found, min_iou=0.5))
-    curve = {n: _in_time(rerun, bundle.decision, truth, n_none, n * period_us) for n in DELAYS}
-    [early] = rerun.found(early_decision(bundle.decision, EARLY * period_us))
+    found_early = {n: rerun.found(decision)[0] for n, decision in early.items()}
+    curve = {
+        n: pair_f1(authors_pairs(segments, truth, n_none, within=n * period_us))
+        for n, segments in found_early.items()
+    }
     null_frames = int((frame_labels(session, bundle.labels) == NULL_CLASS).sum())
     return {
         "pairs": pairs,
@@ -88,21 +113,8 @@ def _by_authors(bundle: Bundle, session: Session, run: HeldOutRun) -> Counts:
         "on nothing": _on_nothing(found, truth),
         "null frames": null_frames,
         "delays": _delays(truth, found, period_us),
-        "early delays": _delays(truth, early, period_us),
+        "early delays": _delays(truth, found_early[EARLY], period_us),
     }
-
-
-def early_decision(decision: DecisionConfig, time_us: float) -> DecisionConfig:
-    """Return the decision that names a class when it is sure, or when the time is nearly up."""
-    return replace(decision, fire="sure", deadline_ms=_DECIDING * time_us / 1e3)
-
-
-def _in_time(
-    rerun: Rerun, decision: DecisionConfig, truth: Sequence[Segment], n_none: int, time_us: int
-) -> float:
-    """Return the F1 of events that are out in time, their class as it was then."""
-    [found] = rerun.found(early_decision(decision, time_us))
-    return pair_f1(authors_pairs(found, truth, n_none, within=time_us))
 
 
 def _on_nothing(found: Sequence[Segment], truth: Sequence[Segment]) -> int:
