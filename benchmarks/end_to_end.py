@@ -82,7 +82,8 @@ def blinking_model(path: Path, rate_hz: float) -> None:
     params.b_out[:] = 0.0
     rng = np.random.default_rng(0)
     x = rng.choice(np.array([-1.0, 1.0], np.float32), (1000, N_CHANNELS))
-    chain = FeatureChain.fit([x], channels, FeatureConfig(squash="none", magnitude=False))
+    config = FeatureConfig(squash="none", magnitude=False)
+    chain = FeatureChain.fit([x], channels, rate_hz, config)
     decision = DecisionConfig(enter=0.5, exit=0.5, min_ms=0.0, fire="start")
     Bundle(params, chain, ("none", "on"), rate_hz, channels, decision).save(path)
 

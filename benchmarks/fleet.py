@@ -25,7 +25,7 @@ from benchmarks.peers import Peer
 from benchmarks.shapes import N_CLASSES, Task, chosen
 from streamrnn.core.types import Channel
 from streamrnn.decision.machine import DecisionConfig
-from streamrnn.features.chain import FeatureChain, FeatureConfig
+from streamrnn.features.chain import FeatureChain
 from streamrnn.kernels.rnn.cpu import CpuBackend
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.fleet import Fleet
@@ -43,9 +43,7 @@ TARGETS = (Target(1.2, BEST, MANY),)
 def model(task: Task, enter: float) -> Bundle:
     """Return the network of `task` with as many features as channels, and some smoothing."""
     channels = tuple(Channel(f"ch_{n}") for n in range(task.n_inputs))
-    chain = FeatureChain(
-        channels, np.zeros(task.n_inputs), np.ones(task.n_inputs), FeatureConfig(channels=())
-    )
+    chain = FeatureChain.plain(channels)
     decision = DecisionConfig(enter=enter, exit=min(enter, 0.4), smooth_ms=50.0)
     labels = ("none", *(f"gesture {n}" for n in range(1, N_CLASSES)))
     return Bundle(task.params, chain, labels, 100.0, channels, decision)

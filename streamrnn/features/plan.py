@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,6 +30,23 @@ MAX_MOVING = 8
 _REFERENCES = ("spine", "torso", "hip", "pelvis", "neck", "wrist", "palm", "nose", "head", "face")
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What training data say.
+
+    Attributes
+    ----------
+    offset, scale : float64 (n,)
+        Of the samples: ``z = (x - offset) / scale``.
+    gains : tuple of float or None
+        One for each group of features that has its own; None while they are not known.
+    """
+
+    offset: F64
+    scale: F64
+    gains: tuple[float, ...] | None = None
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is done, and what comes out.
@@ -40,16 +57,12 @@ class Plan:
     names : tuple of str
         Of the features, in order.
     measured : tuple of int64
-        Features that share a gain which is measured on training data; empty behind
-        ``measure=False``.
-    n_gains : int
-        How many such gains there are.
+        For each measured gain, the features that have it.
     """
 
     program: Program
     names: tuple[str, ...]
     measured: tuple[I64, ...]
-    n_gains: int
 
 
 def body(found: Sequence[Sensor]) -> list[Sensor]:
@@ -88,16 +101,14 @@ class _Writer:
         channels: Sequence[Channel],
         config: FeatureConfig,
         rate_hz: float,
-        offset: F64,
-        scale: F64,
-        gains: Sequence[float] | None,
+        measured: Measured,
     ) -> None:
-        self.b = Builder(offset, scale)
+        self.b = Builder(measured.offset, measured.scale)
         self.config, self.rate_hz = config, rate_hz
         self.channels = channels
         self.found = sensors(channels)
         self.place: I64 = self.b.samples.copy()
-        self._gains = gains
+        self._gains = measured.gains
         self.n_gains = 0
         self._out: list[tuple[I64, list[str], float, int]] = []
         self._logs: list[tuple[I64, list[str]]] = []
@@ -114,33 +125,36 @@ class _Writer:
         if is_measured:
             which = self.n_gains
             self.n_gains += 1
-            gain = 1.0 if self._gains is None else self._gains[which]
+            gain = self.gain_of(which)
         self._out.append((np.asarray(places).reshape(-1), list(names), gain, which))
 
-    def done(self, *, measure: bool) -> Plan:
-        """Finish; to `measure` gains, features are left unsquashed."""
-        if self.n_gains != len(self._gains if self._gains is not None else range(self.n_gains)):
-            raise ConfigError(f"features: {len(self._gains or ())} gains, expected {self.n_gains}")
+    def done(self) -> Plan:
+        """Finish; without gains, features are left unsquashed, to be measured."""
+        is_known = self._gains is not None
         names: list[str] = []
         measured: list[list[int]] = [[] for _ in range(self.n_gains)]
         for _, own, _, which in self._out:
             if which >= 0:
                 measured[which] += range(len(names), len(names) + len(own))
             names += own
-        squash = "none" if measure else self.config.squash
+        squash = self.config.squash if is_known else "none"
         if names:
             places = np.concatenate([places for places, *_ in self._out])
             gains = np.repeat([g for _, _, g, _ in self._out], [len(o) for _, o, _, _ in self._out])
             self.b.store(places, squash, gains)
         for places, own in self._logs:
-            self.b.store(places, "none" if measure else "log")
+            self.b.store(places, "log" if is_known else "none")
             names += own
-        return Plan(
-            self.b.done(),
-            tuple(names),
-            tuple(np.array(m, np.int64) for m in measured),
-            self.n_gains,
-        )
+        spans = tuple(np.array(m, np.int64) for m in measured)
+        return Plan(self.b.done(), tuple(names), spans)
+
+    def gain_of(self, which: int) -> float:
+        """Return a measured gain; 1 while it is not known."""
+        if self._gains is None:
+            return 1.0
+        if which >= len(self._gains):
+            raise ConfigError(f"features: {len(self._gains)} gains are too few")
+        return self._gains[which]
 
     # ---- parts
 
@@ -270,11 +284,9 @@ class _Writer:
         velocity = self.b.differences(at)
         self.add(velocity, [f"velocity {stem} {a}" for a in axes], is_measured=True)
         self.add(self.b.lengths(velocity[None]), [f"speed {stem}"], is_measured=True)
-        usual = 1.0 / self._gains[self.n_gains - 1] if self._gains is not None else 1.0
-        self.add(
-            self.b.directions(velocity[None], _SOFTNESS * usual),
-            [f"direction {stem} {a}" for a in axes],
-        )
+        slow = _SOFTNESS / self.gain_of(self.n_gains - 1)
+        directions = self.b.directions(velocity[None], slow)
+        self.add(directions, [f"direction {stem} {a}" for a in axes])
 
     def landmarks(self) -> None:
         """Make features of a body's points, seen from one of them and in sizes of the body."""
@@ -314,20 +326,13 @@ def _beside(sensor: Sensor, downs: Sequence[Sensor]) -> Sensor | None:
 
 def _place(sensor: Sensor) -> tuple[str, ...]:
     """Return the words of a sensor's name that say where it is, not what it is."""
-    known = Channel(sensor.name)
-    return tuple(w for w in words(known.name) if len(w) > 1 and kinds.kind_of(Channel(w)) not in
-                 (*kinds.VECTORS, kinds.ANGLE))  # fmt: skip
+    what = (*kinds.VECTORS, kinds.ANGLE)
+    known = words(sensor.name)
+    return tuple(w for w in known if len(w) > 1 and kinds.kind_of(Channel(w)) not in what)
 
 
 def write(
-    channels: Sequence[Channel],
-    config: FeatureConfig,
-    rate_hz: float,
-    offset: F64,
-    scale: F64,
-    gains: Sequence[float] | None = None,
-    *,
-    measure: bool = False,
+    channels: Sequence[Channel], config: FeatureConfig, rate_hz: float, measured: Measured
 ) -> Plan:
     """Return what a chain does.
 
@@ -338,21 +343,15 @@ def write(
         Nothing in it is ``"auto"``.
     rate_hz : float
         Of the frames.
-    offset, scale : float64 (n,)
-        Of the samples.
-    gains : sequence of float or None
-        One for each group of features that is measured; None: 1.
-    measure : bool
-        Nothing is squashed, so that spreads can be measured.
+    measured : Measured
+        Without gains: features come out as they are, so that their spreads can be measured.
 
     Raises
     ------
     ConfigError
         The options ask for what the channels do not have.
     """
-    if measure:
-        config = replace(config, squash="none")
-    writer = _Writer(channels, config, rate_hz, offset, scale, gains)
+    writer = _Writer(channels, config, rate_hz, measured)
     if config.scaling != "global":
         writer.adapt()
     writer.columns()
@@ -360,4 +359,4 @@ def write(
         writer.track(sensor)
     if writer.points:
         writer.landmarks()
-    return writer.done(measure=measure)
+    return writer.done()

@@ -106,7 +106,9 @@ def kind_of(channel: Channel) -> str:
         return ACCELERATION
     if (_begins(parts, _FIELDS) and not _begins(parts, ("magni",))) or (axis and whole == "m"):
         return FIELD
-    return _kind_of_name(parts, whole)
+    if not axis and whole in _HANDEDNESS:
+        return HANDEDNESS
+    return _kind_of_name(parts)
 
 
 def _kind_of_unit(unit: str) -> str:
@@ -121,9 +123,7 @@ def _kind_of_unit(unit: str) -> str:
     return OTHER
 
 
-def _kind_of_name(parts: Sequence[str], whole: str) -> str:
-    if whole in _HANDEDNESS:
-        return HANDEDNESS
+def _kind_of_name(parts: Sequence[str]) -> str:
     for kind, known in (
         (CONFIDENCE, _CONFIDENCES),
         (HAND, _HAND_SENSORS),

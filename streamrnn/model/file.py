@@ -26,7 +26,7 @@ from streamrnn.model.window import Weights
 
 METADATA_KEY = "streamrnn"
 #: Version of the document; a reader refuses any other.
-FORMAT = 1
+FORMAT = 2
 MAX_FILE_BYTES = 512 * 1024 * 1024
 MAX_HEADER_BYTES = 8 * 1024 * 1024
 

@@ -11,7 +11,7 @@ import pytest
 from streamrnn import cli
 from streamrnn.core.types import Channel, Frames, Label, StreamInfo
 from streamrnn.decision.machine import DecisionConfig
-from streamrnn.features.chain import FeatureChain, FeatureConfig
+from streamrnn.features.chain import FeatureChain
 from streamrnn.kernels.params import LayerParams, Params
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.sessions.session import Session
@@ -33,7 +33,7 @@ def model(tmp_path: Path) -> str:
     layer = LayerParams(w_ih, np.zeros((4, 1), np.float32), np.array([10, -10, 0, 10], np.float32))
     params = Params((layer,), np.array([[-9], [9]], np.float32), np.zeros(2, np.float32))
     channels = (Channel("level"),)
-    chain = FeatureChain(channels, np.zeros(1), np.ones(1), FeatureConfig())
+    chain = FeatureChain.plain(channels)
     bundle = Bundle(params, chain, ("none", "up"), 50.0, channels, DecisionConfig(min_ms=100))
     bundle.save(tmp_path / "m.safetensors")
     return str(tmp_path / "m.safetensors")

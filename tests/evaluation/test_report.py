@@ -12,7 +12,7 @@ from streamrnn.core.types import Channel, Frames, Label, StreamInfo
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.evaluation.events import Rule
 from streamrnn.evaluation.report import Report, evaluate
-from streamrnn.features.chain import FeatureChain, FeatureConfig
+from streamrnn.features.chain import FeatureChain
 from streamrnn.kernels.backend import get_backend
 from streamrnn.kernels.params import LayerParams, Params
 from streamrnn.runtime.bundle import Bundle
@@ -96,7 +96,7 @@ def follower() -> Bundle:
     layer = LayerParams(w_ih, np.concatenate([zero] * 4), b)
     params = Params((layer,), np.array([[-9], [9]], np.float32), np.zeros(2, np.float32))
     channels = (Channel("level"),)
-    chain = FeatureChain(channels, np.zeros(1), np.ones(1), FeatureConfig())
+    chain = FeatureChain.plain(channels)
     return Bundle(params, chain, ("none", "up"), 50.0, channels, DecisionConfig(min_ms=100))
 
 

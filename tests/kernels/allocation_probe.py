@@ -61,7 +61,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     channels = [Channel(name) for name in ("acc_x", "acc_y", "acc_z")]
     x = rng.normal(size=(7, 3)).astype(np.float32)
-    chain = FeatureChain.fit([x], channels, FeatureConfig(differences=True))
+    chain = FeatureChain.fit([x], channels, 100.0, FeatureConfig(differences=True))
     params = init_params(NetworkSpec(chain.n_outputs, (20, 17), 4), seed=0)
     network = Network(params, get_backend("cpu"))
     row = network.row()

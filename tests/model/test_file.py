@@ -78,7 +78,7 @@ def packed(document=None, tensors=None, **metadata):
     """A safetensors file, good but for what is given."""
     params = init_params(SPEC, 0)
     tensors = to_tensors(params) if tensors is None else tensors
-    good = {"format": 1, "spec": model_file.spec_document(params)}
+    good = {"format": 2, "spec": model_file.spec_document(params)}
     text = json.dumps(good | (document or {}))
     return save(tensors, metadata={"streamrnn": text} | metadata)
 
@@ -112,7 +112,7 @@ CORRUPT = {
     "a description that is a list": (packed(streamrnn="[]"), "not a JSON object"),
     "NaN in the description": (packed(streamrnn='{"a": NaN}'), "NaN is not a number"),
     "no format": (packed(streamrnn="{}"), "model format None"),
-    "a later format": (packed({"format": 2}), "model format 2, this program reads 1"),
+    "a later format": (packed({"format": 3}), "model format 3, this program reads 2"),
     "no spec": (packed({"spec": None}), "no spec"),
     "an unknown key": (packed(spec(depth=1)), "depth"),
     "no layers": (packed(spec(hidden=[])), "1..8 layers"),

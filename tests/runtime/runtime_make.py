@@ -31,7 +31,7 @@ def bundle(fire: str = "end", max_gap_ms: float = 50.0, seed: int = 1) -> Bundle
     """Return a model that decides at random, but often."""
     x = np.random.default_rng(seed).normal(size=(200, 3)).astype(np.float32)
     config = FeatureConfig(differences=True)
-    features = FeatureChain.fit([x], CHANNELS, config)
+    features = FeatureChain.fit([x], CHANNELS, RATE_HZ, config)
     params = init_params(NetworkSpec(features.n_outputs, (8, 4), 3), seed=seed)
     # Spread the logits, so that each class is the likeliest now and then.
     network = Network(params, get_backend("numpy"))

@@ -29,7 +29,7 @@ def test_save_and_load_decide_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("format", 2, "model format 2, this program reads 1"),
+        ("format", 3, "model format 3, this program reads 2"),
         ("labels", "abc", "'labels' is missing or of the wrong type"),
         ("labels", [1, 2, 3], "must be names"),
         ("labels", ["none", "a"], "2 labels for 3"),

@@ -38,7 +38,7 @@ class Pair:
         self.columns = rng.permutation(9)[: len(NAMES)]
         channels = [Channel(name) for name in NAMES]
         x = rng.normal(size=(50, len(NAMES))).astype(np.float32)
-        chains = [FeatureChain.fit([x], channels, config) for _ in range(2)]
+        chains = [FeatureChain.fit([x], channels, 100.0, config) for _ in range(2)]
         labels = ("none", "a", "b", "c")
         params = init_params(NetworkSpec(chains[0].n_outputs, hidden, len(labels)), seed=seed)
         network = Network(params, backend())

@@ -120,7 +120,7 @@ def test_a_network_in_float64():
 def test_other_features_and_smoothing(differences, smooth_ms):
     x = make_frames(300).x
     config = FeatureConfig(squash="none", magnitude=False, differences=differences)
-    chain = FeatureChain.fit([x], CHANNELS, config)
+    chain = FeatureChain.fit([x], CHANNELS, RATE_HZ, config)
     params = init_params(NetworkSpec(chain.n_outputs, (12,), 3), seed=5)
     params.w_out[:] *= 20  # untrained, but not undecided
     decision = DecisionConfig(0.7, 0.6, min_ms=0.0, refractory_ms=95.0, smooth_ms=smooth_ms)
@@ -281,7 +281,7 @@ def fleet_row(snapshot: FleetSnapshot, row: int) -> FleetSnapshot:
     )
     return FleetSnapshot(
         snapshot.model, state, snapshot.features[rows], snapshot.means[rows], snapshot.recent[rows],
-        snapshot.counts[rows], snapshot.decisions[rows],
+        snapshot.counts[rows], snapshot.rates[rows], snapshot.decisions[rows],
     )  # fmt: skip
 
 
@@ -424,7 +424,7 @@ def test_real_recordings_side_by_side(data_dir: Path) -> None:
     paths = sorted((data_dir / "uhh_imu_gestures" / "dataSets").glob("*.npz"))[::5]
     sessions = [import_uhh(path) for path in paths]
     channels, rate_hz = sessions[0].info.channels, sessions[0].info.rate_hz or 50.0
-    chain = FeatureChain.fit([s.frames.x for s in sessions], channels, FeatureConfig())
+    chain = FeatureChain.fit([s.frames.x for s in sessions], channels, rate_hz, FeatureConfig())
     params = init_params(NetworkSpec(chain.n_outputs, (24,), 4), seed=1)
     params.w_out[:] *= 8  # untrained, but not undecided
     decision = DecisionConfig(enter=0.8, exit=0.7, min_ms=40, smooth_ms=40)
