@@ -6,18 +6,15 @@ streams it is ticked together with. Like a pipeline, a fleet is pure: no clock, 
 
 from __future__ import annotations
 
-from copy import copy
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.records import Event
 from streamrnn.core.types import F32, I64, NULL_CLASS
-from streamrnn.decision.machine import DecisionMachine
 from streamrnn.features.chain import FeatureChain
 from streamrnn.kernels.arguments import as_argument
 from streamrnn.kernels.backend import Backend, get_backend
@@ -25,6 +22,8 @@ from streamrnn.kernels.fleet import stages
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
 from streamrnn.model.window import WindowParams
 from streamrnn.runtime.bundle import Bundle
+from streamrnn.runtime.fleet_machines import Machines, PlacedEvent
+from streamrnn.runtime.fleet_rates import FleetRates
 from streamrnn.runtime.fleet_snapshot import N_SMOOTHED, FleetSnapshot, fingerprint
 from streamrnn.runtime.places import Places
 
@@ -51,11 +50,15 @@ class Fleet:
         See `streamrnn.kernels.get_backend`.
     precision : {"exact", "bf16"} or None
         See `Backend.upload`; None takes the bundle's.
+    rate_hz : float
+        Nominal rate of the streams; 0: the one that the model expects. A stream of another rate, or
+        of a model with filters, is conditioned as in a pipeline (`streamrnn.features.conditioner`).
 
     Raises
     ------
     ModelFileError, ConfigError, BackendUnavailable
-        The model cannot be read, there is no such backend, or it has not enough memory.
+        The model cannot be read, streams of such a rate do not fit it, there is no such backend, or
+        it has not enough memory.
 
     Attributes
     ----------
@@ -72,6 +75,7 @@ class Fleet:
         *,
         backend: Backend | str = "cpu",
         precision: str | None = None,
+        rate_hz: float = 0.0,
     ) -> None:
         self.bundle = bundle = model if isinstance(model, Bundle) else Bundle.load(model)
         if isinstance(bundle.params, WindowParams):
@@ -79,6 +83,7 @@ class Fleet:
                 "a fleet runs recurrent networks, and this model is a window network: run each "
                 "stream in a pipeline of its own, or train with model lstm"
             )
+        conditioner = bundle.conditioner(rate_hz)
         device = get_backend(backend) if isinstance(backend, str) else backend
         self._dtype = bundle.params.dtype
         device.warm_up(self._dtype)
@@ -87,12 +92,14 @@ class Fleet:
         self.n_streams, self.n_invalid = n_streams, 0
         self._chain = FeatureChain.from_document(bundle.features.to_document())
         self._features = stages.ManyFeatures(self._chain.kernel, n_streams)
-        self._idle = DecisionMachine(bundle.decision, bundle.labels, bundle.rate_hz)
+        self._machines = Machines(bundle, n_streams)
         self._smoothed = stages.ManySmoothed(
-            self._idle.smoother, n_streams, bundle.decision.temperature
+            self._machines.idle.smoother, n_streams, bundle.decision.temperature
         )
-        self._machines: dict[int, DecisionMachine] = {}
-        self._is_busy = np.zeros(n_streams, np.bool_)
+        self._stream_hz, self._rates = bundle.rate_hz, None
+        if conditioner is not None:
+            self._stream_hz = conditioner.stream_hz
+            self._rates = FleetRates(conditioner, n_streams, len(bundle.labels))
         self._n_frames: I64 = np.zeros(n_streams, np.int64)
         self._places = Places(n_streams)
 
@@ -100,7 +107,7 @@ class Fleet:
 
     @cached_property
     def _model(self) -> str:
-        return fingerprint(self.bundle)
+        return fingerprint(self.bundle, None if self._rates is None else self._stream_hz)
 
     @property
     def n_free(self) -> int:
@@ -136,7 +143,7 @@ class Fleet:
             A stream that is not there, or that is named twice.
         """
         rows = self._rows(ids)
-        events = self._closed(rows, None)
+        events = self._named(self._machines.close(rows, None))
         self._forget(rows)
         self._places.give_back(rows)
         return events
@@ -165,7 +172,7 @@ class Fleet:
         rows = self._rows(ids)
         if t_us is not None:
             t_us = as_argument("t_us", t_us, np.int64, (len(rows),))
-        events = self._closed(rows, t_us)
+        events = self._named(self._machines.close(rows, t_us))
         self._forget(rows)
         return events
 
@@ -185,7 +192,9 @@ class Fleet:
         Returns
         -------
         float32 (n, C)
-            Probabilities, not smoothed, in the order of the labels; NaN for a damaged frame.
+            Probabilities, not smoothed, in the order of the labels; NaN for a damaged frame. Where
+            the model is slower than the streams, a frame that completes none of the model's gives
+            those of the last one again, zeros before the first.
 
         Raises
         ------
@@ -193,7 +202,7 @@ class Fleet:
             Another shape or dtype, a stream that is not there or that is named twice; no stream
             has changed then.
         """
-        return self._tick(frames, self._rows(ids))[0]
+        return self._take(frames, self._rows(ids), None)[0]
 
     def decide(
         self,
@@ -213,7 +222,7 @@ class Fleet:
             See `tick`.
         seq, t_us : int64 (n,) or None
             Index and device time (microseconds) of each frame. None: the frames that came before,
-            and that many periods of the model's rate.
+            and that many periods of their rate.
 
         Returns
         -------
@@ -229,16 +238,8 @@ class Fleet:
         if seq is None:
             seq = self._n_frames[rows]
         if t_us is None:
-            t_us = (self._n_frames[rows] * 1e6 / self.bundle.rate_hz).astype(np.int64)
-        probabilities, energy, is_good = self._tick(frames, rows)
-        activity = 1.0 - self._smoothed.means[rows, NULL_CLASS]
-        awake = self._is_busy[rows] | (activity > self._idle.idle_up_to)
-        if is_good is not None:
-            awake &= is_good
-        at = np.flatnonzero(awake)
-        return probabilities, (
-            self._decide(rows[at], seq[at], t_us[at], energy[at]) if len(at) else []
-        )
+            t_us = (self._n_frames[rows] * 1e6 / self._stream_hz).astype(np.int64)
+        return self._take(frames, rows, (seq, t_us))
 
     # ---- streams that move
 
@@ -249,7 +250,6 @@ class Fleet:
         backend. Raises as `tick`.
         """
         rows = self._rows(ids)
-        machines = map(self._machines.get, rows.tolist())
         counts = (self._smoothed.n_seen, self._n_frames)
         return FleetSnapshot(
             model=self._model,
@@ -258,7 +258,8 @@ class Fleet:
             means=self._smoothed.means[rows],
             recent=self._smoothed.recent[rows, 1:],
             counts=np.stack([count[rows] for count in counts], axis=1),
-            decisions=tuple(None if m is None else m.snapshot() for m in machines),
+            rates=np.empty((len(rows), 0)) if self._rates is None else self._rates.snapshot(rows),
+            decisions=self._machines.snapshot(rows),
         )
 
     def restore(self, snapshot: FleetSnapshot, ids: I64 | None = None) -> I64:
@@ -283,7 +284,7 @@ class Fleet:
         """
         n_memory, n_classes = self._features.memory.shape[1], len(self.bundle.labels)
         if snapshot.model != self._model:
-            raise ValueError("the snapshot is of streams of another model")
+            raise ValueError("the snapshot is of streams of another model, or of another rate")
         recent = self._smoothed.recent
         if (
             snapshot.features.shape[1] != n_memory
@@ -291,9 +292,11 @@ class Fleet:
             or snapshot.recent.shape[1:] != recent[:, 1:].shape[1:]
         ):
             raise ValueError("the snapshot's arrays do not fit its model")
+        if self._rates is not None and not self._rates.fits(snapshot.rates):
+            raise ValueError("what the snapshot says of the streams' rates does not fit its model")
         if ids is not None and len(self._rows(ids)) != len(snapshot):
             raise ValueError(f"{len(ids)} streams for a snapshot of {len(snapshot)}")
-        machines = [self._restored_machine(document) for document in snapshot.decisions]
+        machines = self._machines.restored(snapshot.decisions)
         joined = self.join(len(snapshot)) if ids is None else None
         rows = self._rows(ids if joined is None else joined)
         try:
@@ -307,14 +310,10 @@ class Fleet:
         was_seen = np.arange(snapshot.recent.shape[1]) < snapshot.counts[:, N_SMOOTHED, None]
         recent[rows, 1:] = np.where(was_seen[:, :, None], snapshot.recent, 0.0)
         recent[rows, :1] = recent[rows, 1:].sum(axis=1, keepdims=True)  # exact in any order
-        for count, values in zip(
-            (self._smoothed.n_seen, self._n_frames),
-            snapshot.counts.T,
-            strict=True,
-        ):
-            count[rows] = values
-        for row, machine in zip(rows.tolist(), machines, strict=True):
-            self._set_machine(row, machine)
+        self._smoothed.n_seen[rows], self._n_frames[rows] = snapshot.counts.T
+        if self._rates is not None:
+            self._rates.restore(rows, snapshot.rates)
+        self._machines.restore(rows, machines)
         return self._places.ids[rows]
 
     # ---- inside
@@ -323,90 +322,75 @@ class Fleet:
         """Return the places of streams."""
         return self._places.taken if ids is None else self._places.of(ids)
 
-    def _tick(self, frames: F32, rows: I64) -> tuple[F32, F32, npt.NDArray[np.bool_] | None]:
-        """Return probabilities, energy, and which frames were good; None for all."""
+    def _take(
+        self, frames: F32, rows: I64, when: tuple[I64, I64] | None
+    ) -> tuple[F32, list[StreamEvent]]:
+        """Take frames; decide on them where `when` they were is given, as seq and t_us."""
         x = as_argument("frames", frames, np.float32, (len(rows), len(self.bundle.channels)))
         plausible = np.abs(x) < LARGEST_SAMPLE  # False for NaN, which would stay in the state
-        if plausible.all():
-            is_good = None
-            probabilities, energy = self._advance(x, rows)
+        if plausible.all() and self._rates is None:
+            probabilities, events = self._advance(x, rows, when)
         else:
-            is_good = plausible.all(axis=1)
-            self.n_invalid += len(x) - int(is_good.sum())
-            probabilities = np.full((len(x), len(self.bundle.labels)), np.nan, np.float32)
-            energy = np.full(len(x), np.nan, np.float32)
-            probabilities[is_good], energy[is_good] = self._advance(x[is_good], rows[is_good])
+            good = np.flatnonzero(plausible.all(axis=1))
+            probabilities, events = self._take_good(x, rows, when, good)
         self._n_frames[rows] += 1
-        return probabilities, energy, is_good
+        return probabilities, events
 
-    def _advance(self, x: F32, rows: I64) -> tuple[F32, F32]:
-        """Take good frames."""
+    def _take_good(
+        self, x: F32, rows: I64, when: tuple[I64, I64] | None, good: I64
+    ) -> tuple[F32, list[StreamEvent]]:
+        """Take those of the frames that are `good`, and through the conditioner if there is one."""
+        self.n_invalid += len(x) - len(good)
+        probabilities = np.full((len(x), len(self.bundle.labels)), np.nan, np.float32)
+        events: list[StreamEvent] = []
+        rounds: Iterable[tuple[I64, F32]] = [(np.arange(len(good)), x[good])]
+        if self._rates is not None:
+            rounds = self._rates.rounds(x[good], rows[good])
+            probabilities[good] = self._rates.last[rows[good]]
+        for among, y in rounds:
+            at = good[among]
+            now = None if when is None else (when[0][at], when[1][at])
+            probabilities[at], found = self._advance(y, rows[at], now)
+            events += found
+        if self._rates is not None:
+            self._rates.last[rows[good]] = probabilities[good]
+            order = {int(n): k for k, n in enumerate(self._places.ids[rows])} if events else {}
+            events.sort(key=lambda event: order[event[0]])
+        return probabilities, events
+
+    def _advance(
+        self, x: F32, rows: I64, when: tuple[I64, I64] | None
+    ) -> tuple[F32, list[StreamEvent]]:
+        """Take frames at the model's rate."""
         n, n_classes = len(rows), len(self.bundle.labels)
         features = self._features.push(x, rows).astype(self._dtype, copy=False)
         logits = np.empty((n, n_classes), self._dtype)
         is_all = n == self.n_streams and rows is self._places.taken
         self._streams.tick(features, logits, None if is_all else rows)
         probabilities = logits.astype(np.float32, copy=False)
-        return probabilities, self._smoothed.push(probabilities, rows)
+        energy = self._smoothed.push(probabilities, rows)
+        return probabilities, [] if when is None else self._decide(rows, *when, energy)
 
     def _decide(self, rows: I64, seq: I64, t_us: I64, energy: F32) -> list[StreamEvent]:
-        """Let the machines of streams decide on the frames that were just taken."""
-        events: list[StreamEvent] = []
-        found: list[Event] = []
-        is_busy = []
-        means = self._smoothed.means[rows].tolist()
-        columns = (rows, seq, t_us, energy)
-        frames = zip(means, *(column.tolist() for column in columns), strict=True)
-        for mean, row, number, at_us, of_frame in frames:
-            machine = self._machines.get(row)
-            if machine is None:
-                machine = self._machines[row] = self._new_machine()
-            machine.decide(mean, number, at_us, found, of_frame)
-            is_busy.append(not machine.is_idle)
-            if machine.is_fresh:
-                del self._machines[row]
-            if found:
-                stream = int(self._places.ids[row])
-                events += [(stream, event) for event in found]
-                found.clear()
-        self._is_busy[rows] = is_busy
-        return events
+        """Decide on the frames that were just taken."""
+        means = self._smoothed.means
+        at = self._machines.awake(rows, 1.0 - means[rows, NULL_CLASS])
+        if not len(at):
+            return []
+        awake = rows[at]
+        return self._named(
+            self._machines.decide(awake, means[awake], seq[at], t_us[at], energy[at])
+        )
 
-    def _closed(self, rows: I64, t_us: I64 | None) -> list[StreamEvent]:
-        """Close open gestures at a break, and return what comes of it."""
-        events: list[StreamEvent] = []
-        for r in np.flatnonzero(self._is_busy[rows]).tolist():
-            row = int(rows[r])
-            found = self._machines[row].reset(None if t_us is None else int(t_us[r]))
-            events += [(int(self._places.ids[row]), event) for event in found]
-        self._is_busy[rows] = False
-        return events
+    def _named(self, events: list[PlacedEvent]) -> list[StreamEvent]:
+        """Return events with the ids of their streams."""
+        return [(int(self._places.ids[row]), event) for row, event in events]
 
     def _forget(self, rows: I64) -> None:
-        if self._machines:
-            for row in rows.tolist():
-                self._set_machine(row, None)
+        self._machines.forget(rows)
         self._streams.reset(rows)
         self._features.reset(rows)
         self._smoothed.reset(rows)
+        if self._rates is not None:
+            self._rates.reset(rows)
         self._n_frames[rows] = 0
-
-    def _new_machine(self) -> DecisionMachine:
-        """Return a copy of the first one: it shares thresholds, and a smoother that nobody uses."""
-        return copy(self._idle)
-
-    def _restored_machine(self, document: dict[str, Any] | None) -> DecisionMachine | None:
-        if document is None:
-            return None
-        machine = self._new_machine()
-        try:
-            machine.restore(document)
-        except ConfigError as error:
-            raise ValueError(f"the snapshot does not fit: {error}") from error
-        return machine
-
-    def _set_machine(self, row: int, machine: DecisionMachine | None) -> None:
-        self._machines.pop(row, None)
-        if machine is not None:
-            self._machines[row] = machine
-        self._is_busy[row] = machine is not None and not machine.is_idle

@@ -52,6 +52,9 @@ class FleetSnapshot:
         Probabilities of the newest frames, as a plain mean keeps them; no frames without one.
     counts : int64 (n, 2)
         Frames that the smoothing has seen, and all frames.
+    rates : float64 (n, m)
+        What stands between the streams' rate and the model's carries, then the probabilities of
+        the newest model frame; no columns where nothing does.
     decisions : tuple of dict or None
         What `DecisionMachine.snapshot` gives, None for a machine that is as good as new.
     """
@@ -62,6 +65,7 @@ class FleetSnapshot:
     means: F64
     recent: F64
     counts: I64
+    rates: F64
     decisions: tuple[dict[str, Any] | None, ...]
 
     def __post_init__(self) -> None:
@@ -71,6 +75,7 @@ class FleetSnapshot:
             ("features", self.features, np.float64),
             ("means", self.means, np.float64),
             ("counts", self.counts, np.int64),
+            ("rates", self.rates, np.float64),
         ):
             if array.dtype != dtype or array.ndim != 2 or len(array) != n:
                 raise ValueError(f"{name} is {array.dtype} {array.shape}, expected {n} rows")
@@ -107,6 +112,7 @@ class FleetSnapshot:
             "means": self.means,
             "recent": self.recent,
             "counts": self.counts,
+            "rates": self.rates,
         }
         for n, (h, c) in enumerate(zip(self.state.h, self.state.c, strict=True)):
             tensors[f"h.{n}"], tensors[f"c.{n}"] = h, c
@@ -146,6 +152,7 @@ class FleetSnapshot:
                 means=tensors["means"],
                 recent=tensors["recent"],
                 counts=tensors["counts"],
+                rates=tensors["rates"],
                 decisions=tuple(known.get(n) for n in range(n_streams)),
             )
         except (
@@ -155,12 +162,21 @@ class FleetSnapshot:
             raise ValueError(f"these bytes are no snapshot of streams: {what}") from error
 
 
-def fingerprint(bundle: Bundle) -> str:
-    """Return what a snapshot tells a model by; how it decides is not part of it."""
+def fingerprint(bundle: Bundle, stream_hz: float | None) -> str:
+    """Return what a snapshot tells a model by; how it decides is not part of it.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    stream_hz : float or None
+        Rate of the streams; None: the model's, and there are no filters.
+    """
     document = {
         "features": bundle.features.to_document(),
         "labels": bundle.labels,
         "rate_hz": bundle.rate_hz,
+        "signal": None if bundle.signal is None else bundle.signal.to_document(),
+        "stream_hz": stream_hz,
     }
     total = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
     for array in bundle.params.arrays():
