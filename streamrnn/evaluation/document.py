@@ -74,7 +74,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "subjects": _groups(report, "subject"),
         "sessions": _groups(report, "session"),
         "spread": {by + "s": _spread(report, by) for by in ("subject", "session")},
-        "folds": [_fold(report, *fold) for fold in report.folds],
+        "folds": [_fold(report, k) for k in range(len(report.folds))],
     }
 
 
@@ -182,12 +182,12 @@ def _spread(report: Report, by: str) -> dict[str, Any] | None:
     return {"f1": pooled.to_dict(), "macro_f1": macro.to_dict()}
 
 
-def _fold(report: Report, name: str, sessions: tuple[str, ...], n_frames: int) -> dict[str, Any]:
-    score, macro = group_scores([result for result in report.sessions if result.name in sessions])
+def _fold(report: Report, k: int) -> dict[str, Any]:
+    fold, (score, macro) = report.folds[k], report.of_fold(k)
     return {
-        "left_out": name,
-        "sessions": list(sessions),
-        "n_frames_trained": n_frames,
+        "left_out": fold.name,
+        "sessions": list(fold.sessions),
+        "n_frames_trained": fold.n_frames,
         **score_document(score),
         "macro_f1": round(macro, 4),
     }

@@ -27,6 +27,25 @@ _NOTHING = Score(0, 0, 0)
 CLAIM_PER_HOUR = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class FoldFacts:
+    """One turn of a cross-validation.
+
+    Attributes
+    ----------
+    name : str
+        Who, or what, was left out.
+    sessions : tuple of str
+        Names of the sessions that were scored.
+    n_frames : int
+        Frames of the sessions that the model was trained on.
+    """
+
+    name: str
+    sessions: tuple[str, ...]
+    n_frames: int
+
+
 @dataclass(slots=True)
 class Report:
     """How well a model found the gestures of some sessions.
@@ -43,9 +62,11 @@ class Report:
         Keep the probabilities of each session, for pictures.
     model : str
         ``sha256:...`` of the model file, ``""`` without one.
+    nominal : bool
+        The rate of a session is a guess, so times are too: delays are given in frames.
     sessions : list of SessionResult
-    folds : list of (str, tuple of str, int)
-        Of a cross-validation: name of each fold, names of its sessions, and frames trained on.
+    folds : list of FoldFacts
+        Of a cross-validation: its turns.
     frame_reliability : Reliability
         Of the frames' probabilities.
     """
@@ -55,8 +76,9 @@ class Report:
     claim_per_hour: float = CLAIM_PER_HOUR
     keep_runs: bool = False
     model: str = ""
+    nominal: bool = False
     sessions: list[SessionResult] = field(default_factory=list)
-    folds: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
+    folds: list[FoldFacts] = field(default_factory=list)
     frame_reliability: Reliability = field(default_factory=Reliability.empty)
 
     def add(
@@ -66,7 +88,7 @@ class Report:
         *,
         name: str = "",
         run: SessionRun | None = None,
-        labels: Sequence[str] = (),
+        bundle: Bundle | None = None,
     ) -> SessionResult:
         """Count one session and the records that a run over it gave.
 
@@ -78,20 +100,23 @@ class Report:
             What to call the session; its number when empty.
         run : SessionRun or None
             The run with its probabilities, if there are any.
-        labels : sequence of str
-            Names of the columns of the probabilities.
+        bundle : Bundle or None
+            The model that ran; a run with probabilities needs it.
         """
         result = compare(
             session,
             records,
             self.rule,
             name=name or str(len(self.sessions) + 1),
-            labels=labels,
+            labels=() if bundle is None else bundle.labels,
             run=run if self.keep_runs else None,
+            bundle=bundle if self.keep_runs else None,
         )
         self.sessions.append(result)
-        if run is not None:
-            add_frames(self.frame_reliability, run.probabilities, true_rows(session, run, labels))
+        self.nominal |= result.nominal
+        if run is not None and bundle is not None:
+            y = true_rows(session, run, bundle.labels)
+            add_frames(self.frame_reliability, run.probabilities, y)
         return result
 
     @property
@@ -125,14 +150,14 @@ class Report:
         return sum(result.n_gaps for result in self.sessions)
 
     @property
-    def nominal(self) -> bool:
-        """Whether the rate of a session is a guess, so that times are too: frames are given."""
-        return any(result.nominal for result in self.sessions)
-
-    @property
     def unknown_labels(self) -> list[str]:
-        """True gestures that the model was never taught; all of them are missed."""
-        return sorted(self.by_class.keys() - set(self.labels))
+        """True gestures that the model which met them was never taught; all of them are missed."""
+        return sorted({
+            segment.label
+            for result in self.sessions
+            for segment in result.truth
+            if segment.label not in (result.labels or self.labels)
+        })  # fmt: skip
 
     @property
     def timings(self) -> list[tuple[str, Timing]]:
@@ -152,13 +177,13 @@ class Report:
     @property
     def confusions(self) -> Counter[tuple[str, str]]:
         """False events that overlap a true gesture of another class: (true, found)."""
-        pairs = (pair for result in self.sessions for pair in result.on_gesture)
-        return Counter(pair for pair in pairs if pair[0] != pair[1])
+        return Counter(pair for result in self.sessions for pair in result.confusions)
 
     @property
     def n_repeats(self) -> int:
         """False events that overlap a true gesture of their own class, which was found already."""
-        return sum(a == b for result in self.sessions for a, b in result.on_gesture)
+        n = sum(len(result.on_gesture) for result in self.sessions)
+        return n - self.confusions.total()
 
     @property
     def null_frames(self) -> int:
@@ -193,10 +218,16 @@ class Report:
         return reliability
 
     def frame_confusion(self) -> tuple[list[str], I64]:
-        """Return class names, the null class first, and frames by true (row) and found class."""
+        """Return class names, the null class first, and frames by true (row) and found class.
+
+        Found is the class of the event that covers the frame, which is known in hindsight.
+        """
         counts: Counter[tuple[str, str]] = Counter()
         for result in self.sessions:
             counts.update(result.frame_counts)
+        return self._table(counts)
+
+    def _table(self, counts: Counter[tuple[str, str]]) -> tuple[list[str], I64]:
         known = {name for pair in counts for name in pair} | set(self.labels)
         names = [NULL_NAME, *sorted(known - {NULL_NAME})]
         index = {name: k for k, name in enumerate(names)}
@@ -204,6 +235,17 @@ class Report:
         for (true, found), n in counts.items():
             table[index[true], index[found]] = n
         return names, table
+
+    def event_confusion(self) -> tuple[list[str], I64]:
+        """Return class names, the null class first, and events by true (row) and found class.
+
+        Gestures that no event lies on stand in the first column. Events that lie on no gesture, or
+        are a second one for it, stand in the first row.
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        for result in self.sessions:
+            counts.update(result.event_pairs)
+        return self._table(counts)
 
     def delay_curve(self) -> list[AtDeadline]:
         """Return the score against the deadline, in frames where the rate is nominal, else ms."""
@@ -227,6 +269,12 @@ class Report:
             if result.subject:
                 groups.setdefault(result.subject, []).append(result)
         return dict(sorted(groups.items()))
+
+    def of_fold(self, k: int) -> tuple[Score, float]:
+        """Return the counts of a fold's sessions together, and their mean F1 over classes."""
+        names = self.folds[k].sessions
+        by_class = add_scores(r.by_class for r in self.sessions if r.name in names)
+        return sum(by_class.values(), _NOTHING), macro_f1(by_class)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values (docs/formats.md, "Reports")."""
@@ -279,7 +327,7 @@ def evaluate(
     for n, session in enumerate(sessions):
         run = run_session_with_probabilities(bundle, session, backend)
         name = "" if names is None else names[n]
-        report.add(session, run.records, name=name, run=run, labels=bundle.labels)
+        report.add(session, run.records, name=name, run=run, bundle=bundle)
         if on_records is not None:
             on_records(n, run.records)
     return report

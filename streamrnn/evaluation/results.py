@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from streamrnn.core.records import GapRecord, Record
@@ -20,6 +20,7 @@ from streamrnn.evaluation.events import (
 )
 from streamrnn.evaluation.metrics.frames import confusion, frame_classes
 from streamrnn.evaluation.metrics.timing import Timing, timing
+from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.offline import SessionRun
 from streamrnn.sessions.session import Session, frame_period_us
 
@@ -48,8 +49,16 @@ class SessionResult:
         Frames of each true class by the class of the event that covers them.
     labels : tuple of str
         Class names of the model that ran, the null class first.
+    by_class : dict of str to Score
+        Counts of each class that is true or found.
+    on_gesture : list of (int, int)
+        False events that lie on a gesture: index of the gesture that they overlap most, and theirs.
+    in_null : list of int
+        False events that overlap no gesture.
     run : SessionRun or None
         The run itself, when it was kept for pictures.
+    bundle : Bundle or None
+        The model that ran, kept with the run.
     """
 
     name: str
@@ -67,8 +76,9 @@ class SessionResult:
     frame_counts: Counter[tuple[str, str]]
     labels: tuple[str, ...] = ()
     run: SessionRun | None = None
+    bundle: Bundle | None = None
     by_class: dict[str, Score] = field(init=False)
-    on_gesture: list[tuple[str, str]] = field(init=False)
+    on_gesture: list[tuple[int, int]] = field(init=False)
     in_null: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,11 +89,11 @@ class SessionResult:
         for j, segment in enumerate(self.found):
             if j in hits:
                 continue
-            true = _most_overlapped(segment, self.truth)
-            if true is None:
+            i = _most_overlapped(segment, self.truth)
+            if i is None:
                 in_null.append(j)
             else:
-                on_gesture.append((true.label, segment.label))
+                on_gesture.append((i, j))
         put(self, "on_gesture", on_gesture)
         put(self, "in_null", in_null)
 
@@ -92,6 +102,28 @@ class SessionResult:
         """Indices of the true gestures without an event."""
         hit = {i for i, _ in self.pairs}
         return [i for i in range(len(self.truth)) if i not in hit]
+
+    @property
+    def confusions(self) -> list[tuple[str, str]]:
+        """True and found class of the false events that lie on a gesture of another class."""
+        pairs = ((self.truth[i].label, self.found[j].label) for i, j in self.on_gesture)
+        return [(true, found) for true, found in pairs if true != found]
+
+    @property
+    def event_pairs(self) -> Counter[tuple[str, str]]:
+        """Gestures and events by true and found class, the null class where one is missing."""
+        counts = Counter((self.truth[i].label, self.found[j].label) for i, j in self.pairs)
+        counts.update(self.confusions)
+        n_repeats = Counter(
+            self.found[j].label
+            for i, j in self.on_gesture
+            if self.truth[i].label == self.found[j].label
+        )
+        invented = Counter(self.found[j].label for j in self.in_null) + n_repeats
+        counts.update({(NULL_NAME, label): n for label, n in invented.items()})
+        taken = {i for i, j in self.on_gesture if self.truth[i].label != self.found[j].label}
+        counts.update((self.truth[i].label, NULL_NAME) for i in self.missed if i not in taken)
+        return counts
 
     @property
     def n_mistakes(self) -> int:
@@ -128,6 +160,7 @@ def compare(
     name: str = "",
     labels: Sequence[str] = (),
     run: SessionRun | None = None,
+    bundle: Bundle | None = None,
 ) -> SessionResult:
     """Compare the records of a run with the labels of its session.
 
@@ -142,7 +175,8 @@ def compare(
     labels : sequence of str
         Class names of the model.
     run : SessionRun or None
-        Kept in the result.
+        Kept in the result, with `bundle`.
+    bundle : Bundle or None
     """
     truth = segments_from_labels(session)
     found = segments_from_records(records)
@@ -173,10 +207,12 @@ def compare(
         frame_counts=Counter(counts),
         labels=tuple(labels),
         run=run,
+        bundle=bundle,
     )
 
 
-def _most_overlapped(segment: Segment, truth: Iterable[Segment]) -> Segment | None:
-    """Return the true gesture that `segment` overlaps most, None if it overlaps none."""
-    nearest = max(truth, key=lambda other: overlap(segment, other), default=None)
-    return nearest if nearest is not None and overlap(segment, nearest) else None
+def _most_overlapped(segment: Segment, truth: Sequence[Segment]) -> int | None:
+    """Return which true gesture `segment` overlaps most, None if it overlaps none."""
+    shared = [overlap(segment, other) for other in truth]
+    best = max(shared, default=0)
+    return shared.index(best) if best else None
