@@ -26,7 +26,7 @@ from streamrnn.core.errors import SessionError
 from streamrnn.decision.calibration import Calibration, Data, Point
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.evaluation.choosing.rerun import Rerun, gesture_ms
-from streamrnn.evaluation.choosing.search import Search, with_class
+from streamrnn.evaluation.choosing.search import Search, with_class, with_thresholds
 from streamrnn.evaluation.choosing.tally import Tally
 from streamrnn.evaluation.choosing.temperature import MIN_GESTURES, fit_temperature
 from streamrnn.evaluation.heldout import HeldOutRun
@@ -147,7 +147,7 @@ def with_threshold(config: DecisionConfig, enter: float) -> DecisionConfig:
     With `exit` fixed a higher threshold only takes events away: each run of activity begins later
     or not at all, and ends where it ended.
     """
-    return replace(config, enter=enter, exit=min(config.exit, enter))
+    return with_thresholds(config, enter, min(config.exit, enter))
 
 
 def front(points: Sequence[Point]) -> tuple[Point, ...]:

@@ -36,8 +36,8 @@ ENTERS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 EXIT_SHARES = (0.4, 0.6, 0.75, 0.9)
 #: Shortest event, pause and smoothing, as shares of the shortest class's median gesture.
 MIN_SHARES = (0.05, 0.15, 0.25, 0.35, 0.5, 0.65, 0.8)
-PAUSE_SHARES = (0.0, 0.25, 0.5, 1.0)
-SMOOTH_SHARES = (0.0, 0.1, 0.2)
+PAUSE_SHARES = (0.0, 0.5, 1.0)
+SMOOTH_SHARES = (0.0, 0.15)
 #: A class with fewer gestures has no threshold of its own.
 OWN_GESTURES = 20
 #: Fewer gestures than this do not say what is strange.
@@ -46,7 +46,7 @@ OOD_GESTURES = 50
 OOD_SHARE = 0.005
 #: The level is set so much further out than that, as a share of the way from the median.
 OOD_MARGIN = 0.25
-SURES = (0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
+SURES = (0.97, 0.93, 0.85, 0.7, 0.5)
 #: Early decisions must be right so often, or all but as often as those at the end.
 SURE_SHARE, SURE_SLACK = 0.95, 0.02
 FEWEST_EARLY = 5

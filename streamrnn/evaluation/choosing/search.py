@@ -129,15 +129,25 @@ def middle(worths: Sequence[float], tolerance: float) -> int:
     return (best + last) // 2
 
 
+def with_thresholds(config: DecisionConfig, enter: float, exit_: float) -> DecisionConfig:
+    """Return a decision with other common thresholds; no class keeps `exit` above `enter`."""
+    per_class = dict(config.per_class)
+    for name, own in config.per_class.items():
+        limit = own.get("enter", enter)
+        if own.get("exit", exit_) > limit:
+            per_class[name] = {**own, "exit": limit}
+    return replace(config, enter=enter, exit=exit_, per_class=per_class)
+
+
 def with_enter(config: DecisionConfig, enter: float) -> DecisionConfig:
     """Return a decision with another `enter`; `exit` keeps its share of it."""
     share = config.exit / config.enter if config.enter else 1.0
-    return replace(config, enter=enter, exit=round(enter * min(share, 1.0), 4))
+    return with_thresholds(config, enter, round(enter * min(share, 1.0), 4))
 
 
 def with_exit_share(config: DecisionConfig, share: float) -> DecisionConfig:
     """Return a decision whose `exit` is so much of its `enter`."""
-    return replace(config, exit=round(config.enter * share, 4))
+    return with_thresholds(config, config.enter, round(config.enter * share, 4))
 
 
 def with_class(config: DecisionConfig, name: str, **options: float) -> DecisionConfig:
