@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from streamrnn.cli.explain import explain_option
 from streamrnn.core.errors import SourceError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--config", type=click.Path(), help="TOML file; [decision] overrides the model's.")
 @click.option("--seed", type=int, help="Cut the byte stream at random places (changes nothing).")
 @click.option("--stats/--no-stats", default=True, help="End with a stats record.")
+@explain_option
 def command(
     *,
     file: str,
@@ -44,12 +46,14 @@ def command(
     config: str | None,
     seed: int | None,
     stats: bool,
+    explain_path: str | None,
 ) -> None:
     """Replay the session FILE byte for byte as a board would send it, and print the events.
 
     The frames take the whole way of a live run: a board process, a pseudo-terminal, the serial
     source, the wire's decoder. Exit code 1 if one of them is lost.
     """
+    from streamrnn.cli.explain import open_explain
     from streamrnn.cli.live import load_model, ready_backend, say_summary, start, stop_on_signals
     from streamrnn.runtime.latency import StageTimer
     from streamrnn.runtime.loop import run_stream
@@ -65,8 +69,10 @@ def command(
     bundle.check_stream(session.info)
     timer = StageTimer()
     with ExitStack() as stack:
+        inputs = [name for name in (file, model, config) if name]
+        explain = stack.enter_context(open_explain(explain_path, bundle.model_hash, inputs))
         path = stack.enter_context(_board(file, speed))
-        pipeline = Pipeline(bundle, ready_backend(bundle, backend), timer)
+        pipeline = Pipeline(bundle, ready_backend(bundle, backend), timer, explain=explain)
         link: Link = SerialLink(path)
         if seed is not None:
             link = ChoppedLink(link, seed)
@@ -74,6 +80,8 @@ def command(
         stack.enter_context(closing(source))
         source.open()
         start(pipeline, source.info)
+        if explain is not None:
+            explain.stream = source.info.name
         stop = stack.enter_context(stop_on_signals())
         sinks = [JsonlSink(sys.stdout.buffer, stats=stats)]
         result = run_stream(source, pipeline, sinks, stop=stop, drop=False)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from streamrnn.cli.explain import explain_option
+
 if TYPE_CHECKING:
     from streamrnn.core.types import Item
     from streamrnn.sinks import Sink
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     help="When late, drop the oldest frames or make the source wait (default: as the source is).",
 )  # fmt: skip
 @click.option("--stats/--no-stats", default=True, help="End with a stats record.")
+@explain_option
 def command(
     *,
     model: str | None,
@@ -55,12 +58,14 @@ def command(
     config: str | None,
     drop: bool | None,
     stats: bool,
+    explain_path: str | None,
 ) -> None:
     """Run MODEL (default: the sample model) on a stream; print events as JSON lines on stdout.
 
     The run ends with the stream, after --duration, or cleanly on Ctrl-C or SIGTERM. A device that
     is unplugged gives a gap record, and the run goes on when it is back.
     """
+    from streamrnn.cli.explain import open_explain
     from streamrnn.cli.live import load_model, ready_backend, say_summary, start, stop_on_signals
     from streamrnn.runtime.latency import StageTimer
     from streamrnn.runtime.loop import run_stream
@@ -72,11 +77,15 @@ def command(
     timer = StageTimer()
     source = open_source(url, rate_hz=rate or bundle.stream_hz, timer=timer)
     ready = ready_backend(bundle, backend)
-    pipeline = Pipeline(bundle, ready, timer)
     with ExitStack() as stack:
+        inputs = [name for name in (model, config, url.removeprefix("file:")) if name]
+        explain = stack.enter_context(open_explain(explain_path, bundle.model_hash, inputs))
+        pipeline = Pipeline(bundle, ready, timer, explain=explain)
         stack.enter_context(closing(source))
         source.open()
         start(pipeline, source.info)
+        if explain is not None:
+            explain.stream = source.info.name
         sinks: list[Sink] = []
         watchers: list[Callable[[Item], None]] = []
         out: BinaryIO = sys.stdout.buffer
