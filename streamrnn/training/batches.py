@@ -24,6 +24,8 @@ from streamrnn.training.targets import cut_in_gaps, frame_weights
 #: A slice holds about so many median gestures, within these bounds (frames).
 GESTURES_A_SLICE = 2
 SLICE_BOUNDS = (32, 256)
+#: Pieces of about so many frames are varied at once; bounds the memory.
+FRAMES_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +105,18 @@ class Plan:
 
     def epoch(self, rng: np.random.Generator) -> list[Slice]:
         """Return the slices of one epoch, in order."""
+        self._augment.new_epoch()
         return list(self._draw(rng))
 
-    def _varied(self, n: int, rng: np.random.Generator) -> Piece:
-        return self._augment(self.pieces[n], rng)
+    def _varied(self, order: Sequence[int], rng: np.random.Generator) -> Iterator[Piece]:
+        """Yield variations of the pieces of these numbers, made many at once."""
+        behind = 0
+        while behind < len(order):
+            first, n_frames = behind, 0
+            while behind < len(order) and n_frames < FRAMES_AT_ONCE:
+                n_frames += len(self.pieces[order[behind]].targets)
+                behind += 1
+            yield from self._augment.many([self.pieces[n] for n in order[first:behind]], rng)
 
     def _features(self, x: F32) -> F32:
         self._chain.reset()
@@ -115,19 +125,24 @@ class Plan:
     def _joined(self, rng: np.random.Generator) -> Iterator[Slice]:
         """Join pieces in random order to lanes of whole slices, about one pass in all."""
         size, n_slices = self.slice_frames, self.n_updates
-        order: list[int] = []
         lanes = []
+        endless = self._endless(rng)
         for _ in range(self.n_lanes):
             chosen: list[Piece] = []
-            while sum(len(piece.targets) for piece in chosen) < n_slices * size:
-                order = order or rng.permutation(len(self.pieces)).tolist()
-                chosen.append(self._varied(order.pop(), rng))
+            n_frames = 0
+            while n_frames < n_slices * size:
+                chosen.append(next(endless))
+                n_frames += len(chosen[-1].targets)
             lanes.append(self._lane(chosen, n_slices * size))
         x, targets, weights = (np.stack(part, axis=1) for part in zip(*lanes, strict=True))
         full = np.full(self.n_lanes, size, np.int64)
         for k in range(n_slices):
             part = slice(k * size, (k + 1) * size)
             yield Slice(x[part], targets[part], weights[part], full, self._resets(rng))
+
+    def _endless(self, rng: np.random.Generator) -> Iterator[Piece]:
+        while True:
+            yield from self._varied(rng.permutation(len(self.pieces)).tolist(), rng)
 
     def _lane(self, chosen: list[Piece], n_frames: int) -> tuple[F32, I64, F32]:
         x = np.concatenate([piece.x for piece in chosen])[:n_frames]
@@ -143,8 +158,7 @@ class Plan:
         """Deal whole sessions to lanes; each starts a slice of its own, with a fresh state."""
         size = self.slice_frames
         lanes: list[list[Row]] = [[] for _ in range(self.n_lanes)]
-        for n in rng.permutation(len(self.pieces)).tolist():
-            piece = self._varied(n, rng)
+        for piece in self._varied(rng.permutation(len(self.pieces)).tolist(), rng):
             features = self._features(piece.x)
             lane = min(lanes, key=len)
             for a in range(0, len(features), size):
@@ -160,18 +174,20 @@ class Plan:
 
     def _trials(self, rng: np.random.Generator) -> Iterator[Slice]:
         """Deal trials to batches; each row is one trial from its first frame to its last."""
-        order = rng.permutation(len(self.pieces)).tolist()
-        for a in range(0, len(order), self.n_lanes):
-            rows = []
-            for n in order[a : a + self.n_lanes]:
-                piece = self._varied(n, rng)
-                rows.append(Row(self._features(piece.x), piece.targets, at_end(piece), True))
+        rows: list[Row] = []
+        for piece in self._varied(rng.permutation(len(self.pieces)).tolist(), rng):
+            rows.append(Row(self._features(piece.x), piece.targets, at_end(piece), True))
+            if len(rows) == self.n_lanes:
+                yield padded(rows, np.arange(len(rows), dtype=np.int64))
+                rows = []
+        if rows:
             yield padded(rows, np.arange(len(rows), dtype=np.int64))
 
     def _rows(self, rng: np.random.Generator) -> Iterator[Slice]:
         """Deal rows of one or more trials, with null between, to batches."""
         rows: list[Row] = []
-        for row in self._maker.epoch(rng, lambda n: self._varied(n, rng)):
+        trials = self._varied(rng.permutation(len(self.pieces)).tolist(), rng)
+        for row in self._maker.epoch(trials, rng, lambda n: self._augment(self.pieces[n], rng)):
             n_frames = sum(len(piece.targets) for piece in row)
             rows.append(Row(*self._lane(row, n_frames), True))
             if len(rows) == self.n_lanes:

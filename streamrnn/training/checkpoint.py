@@ -10,13 +10,14 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from streamrnn.core.errors import TrainingError
 from streamrnn.kernels.params import LayerParams, OptState, Params
+from streamrnn.model.window import WindowParams
 from streamrnn.training.config import TrainConfig
 
 FILE_NAME = "checkpoint.safetensors"
@@ -92,6 +93,7 @@ def save_checkpoint(directory: Path, state: Checkpoint) -> None:
         "config": state.config.to_document(),
         "fingerprint": state.fingerprint,
         "epoch": state.epoch,
+        "window": getattr(state.params, "window", 0),
         "n_updates": state.opt.n_updates,
         "rng": state.rng.bit_generator.state,
         "curve": state.curve,
@@ -135,9 +137,11 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']}, expected {FORMAT}")
         config = TrainConfig.from_document(document["config"], path.name)
-        n_layers = len(config.hidden)
+        window = int(document["window"])
+        if (config.model == "mlp-window") != (window > 0):
+            raise ValueError("its weights are not of the model that its options name")
         groups = {
-            name: _params(tensors, name, n_layers)
+            name: _params(tensors, name, len(config.hidden), window)
             for name in ("params", "m", "v", *_OPTIONAL)
             if name not in _OPTIONAL or f"{name}.0" in tensors
         }
@@ -179,13 +183,19 @@ def _read(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         raise TrainingError(f"{path} is damaged, or not a checkpoint: {error}") from error
 
 
-def _params(tensors: dict[str, npt.NDArray[Any]], group: str, n_layers: int) -> Params:
-    arrays = [tensors[f"{group}.{n}"] for n in range(3 * n_layers + 2)]
-    reference = [tensors[f"params.{n}"] for n in range(3 * n_layers + 2)]
+def _params(tensors: dict[str, npt.NDArray[Any]], group: str, n_layers: int, window: int) -> Params:
+    n_arrays = 4 if window else 3 * n_layers + 2
+    arrays = [tensors[f"{group}.{n}"] for n in range(n_arrays)]
+    reference = [tensors[f"params.{n}"] for n in range(n_arrays)]
     for array, like in zip(arrays, reference, strict=True):
         if array.shape != like.shape or array.dtype != like.dtype:
             raise ValueError(f"{group} does not have the form of the weights")
         if not np.isfinite(array).all():
             raise ValueError(f"{group} holds numbers that are not finite")
+    if window:
+        w_in, b_in, w_out, b_out = arrays
+        if w_in.shape[1] % window:
+            raise ValueError(f"{w_in.shape[1]} weights a unit for a window of {window} frames")
+        return cast(Params, WindowParams(w_in, b_in, w_out, b_out, window))
     layers = tuple(LayerParams(*arrays[3 * n : 3 * n + 3]) for n in range(n_layers))
     return Params(layers, arrays[-2], arrays[-1])

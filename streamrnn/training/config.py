@@ -13,7 +13,7 @@ from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean
 from streamrnn.decision.machine import DecisionConfig
-from streamrnn.features.chain import FeatureConfig
+from streamrnn.features.config import FeatureConfig
 
 #: Epochs are raised at most so many times to reach `TrainConfig.min_updates`.
 EPOCHS_TIMES = 20

@@ -13,7 +13,7 @@ from streamrnn.kernels.backend import Backend
 from streamrnn.sessions.labels import class_names
 from streamrnn.sessions.session import Session
 from streamrnn.training.config import TrainConfig
-from streamrnn.training.data import form_of, prepare
+from streamrnn.training.data import features_of, form_of, prepare
 from streamrnn.training.fit import Progress, fit_data
 from streamrnn.training.folds.splits import Fold, split_folds
 from streamrnn.training.folds.store import FoldStore
@@ -70,6 +70,7 @@ def cross_validate(
     config = replace(
         config,
         labels=form_of(sessions, config, labels),
+        features=features_of(sessions, config.features, sessions[0].info).config,
         epochs=epochs,
         min_updates=round(config.fold_epochs * config.min_updates),
         held_out=(),

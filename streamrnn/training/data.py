@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from streamrnn.core.errors import ConfigError, TrainingError
 from streamrnn.core.text import did_you_mean, printable
-from streamrnn.core.types import F32, I64, NULL_CLASS, Channel
-from streamrnn.features.chain import FeatureChain, select_channels
-from streamrnn.features.conditioner import SignalSpec
-from streamrnn.features.sensors import motion_order
+from streamrnn.core.types import F32, F64, I64, NULL_CLASS, NULL_NAME, Channel, StreamInfo
+from streamrnn.features import filters
+from streamrnn.features import sensors as kinds
+from streamrnn.features.auto import Choice, choose
+from streamrnn.features.chain import FeatureChain
+from streamrnn.features.conditioner import SignalSpec, is_same_rate
+from streamrnn.features.config import FeatureConfig
+from streamrnn.features.sensors import sensors
 from streamrnn.sessions.labels import class_names, frame_labels
 from streamrnn.sessions.session import Session
 from streamrnn.training.config import TrainConfig
@@ -23,6 +27,8 @@ from streamrnn.training.unbroken import check_rates, unbroken
 
 logger = logging.getLogger(__name__)
 
+#: Three-axis sensors of these kinds feel nothing when nothing moves, or turn about 0.
+_CENTRED = (*kinds.VECTORS, kinds.ANGLE)
 #: Fewer frames than this teach nothing.
 MIN_FRAMES = 20
 
@@ -38,8 +44,9 @@ class Stretch:
     y : int64 (N,)
         Class of each frame.
     rest : float32 (n,)
-        Samples of the sensor at rest: the session's mean for accelerations, which feel gravity,
-        0 for three-axis sensors of another kind, the mean of all training frames elsewhere.
+        Samples of the sensor at rest: the session's mean for accelerations, which feel gravity, 0
+        for three-axis sensors of another kind and muscles, the mean of all training frames
+        elsewhere.
     session : int
         Which recording it belongs to.
     """
@@ -78,6 +85,10 @@ class DataSet:
         What `TrainConfig.labels` came to.
     signal : SignalSpec or None
         What was done to the sessions' samples; they had rates of their own.
+    features : FeatureConfig
+        What the options came to; nothing in it is open.
+    reasons : tuple of str
+        Why, in plain words.
     """
 
     labels: tuple[str, ...]
@@ -91,6 +102,8 @@ class DataSet:
     median_frames: float
     form: str = "frame"
     signal: SignalSpec | None = None
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    reasons: tuple[str, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -141,12 +154,15 @@ def prepare(
         raise TrainingError(
             "no session has a label: record with labels, or import them (streamrnn import --help)"
         )
-    first = sessions[0].info
-    columns = select_channels(first.channels, config.features)
-    channels = tuple(first.channels[int(column)] for column in columns)
     training, held_out, held_out_names = split(sessions, config, names)
+    info = sessions[0].info
+    choice = features_of(training, config.features, info)
+    rate_hz, signal = choice.model_rate_hz, signal_of(choice, info.rate_hz)
+    check_rates(sessions, names, rate_hz, signal)
+    known = {channel.name: channel for channel in info.channels}
+    channels = tuple(known[name] for name in choice.config.channels)
     parts = [
-        unbroken(session, channels, labels, config.max_gap_ms, first.rate_hz)
+        unbroken(session, channels, labels, config.max_gap_ms, rate_hz, signal=signal)
         for session in training
     ]
     ys = [y for part in parts for _, y in part]
@@ -157,12 +173,14 @@ def prepare(
             "no frame without a gesture: the model will see a gesture in everything; "
             "record some time with none"
         )
-    chain = FeatureChain.fit([x for part in parts for x, _ in part], channels, config.features)
-    done = [s for n, part in enumerate(parts) for s in _stretches(part, channels, chain, n)]
+    xs = [x for part in parts for x, _ in part]
+    chain = FeatureChain.fit(xs, channels, rate_hz, choice.config)
+    rest = _rest(xs, channels)
+    done = [s for n, part in enumerate(parts) for s in _stretches(part, channels, rest, n)]
     return DataSet(
         labels=labels,
         channels=channels,
-        rate_hz=first.rate_hz,
+        rate_hz=rate_hz,
         chain=chain,
         stretches=done,
         held_out=held_out,
@@ -170,7 +188,43 @@ def prepare(
         spread=_spread(done),
         median_frames=median_frames(ys),
         form=form,
+        signal=signal,
+        features=choice.config,
+        reasons=choice.reasons,
     )
+
+
+def features_of(sessions: Sequence[Session], config: FeatureConfig, info: StreamInfo) -> Choice:
+    """Return what the options for features come to for these sessions: nothing is left open.
+
+    Parameters
+    ----------
+    sessions : sequence of Session
+    config : FeatureConfig
+    info : StreamInfo
+        Its rate counts: sessions may have several.
+    """
+    lengths = [
+        (label.end_us - label.start_us) / 1e6
+        for session in sessions
+        for label in session.labels
+        if label.name != NULL_NAME
+    ]
+    gesture_s = float(np.median(lengths)) if lengths else 0.0
+    return choose(config, info.channels, info.rate_hz, [s.frames.x for s in sessions], gesture_s)
+
+
+def signal_of(choice: Choice, input_hz: float) -> SignalSpec | None:
+    """Return what is done to samples at `input_hz`; None where the network takes them as they are.
+
+    Raises
+    ------
+    ConfigError
+        Filters that cannot be made at that rate.
+    """
+    if choice.signal_options:
+        return filters.muscle(input_hz, **choice.signal_options)
+    return None if is_same_rate(input_hz, choice.model_rate_hz) else SignalSpec(input_hz)
 
 
 def form_of(sessions: Sequence[Session], config: TrainConfig, labels: Sequence[str]) -> str:
@@ -194,7 +248,8 @@ def cut(session: Session, data: DataSet, config: TrainConfig) -> list[Stretch]:
         data.rate_hz,
         signal=data.signal,
     )
-    return _stretches(part, data.channels, data.chain, 0)
+    rest = _rest([stretch.x for stretch in data.stretches], data.channels)
+    return _stretches(part, data.channels, rest, 0)
 
 
 def split(
@@ -283,7 +338,6 @@ def _check_agreement(sessions: Sequence[Session], names: Sequence[str]) -> None:
             )
         if info.rate_hz <= 0:
             raise TrainingError(f"{name} has no frame rate: import it with --rate")
-    check_rates(sessions, names, first.rate_hz)
 
 
 def _describe(channels: Sequence[Channel]) -> str:
@@ -310,15 +364,28 @@ def _check_content(ys: Sequence[I64], labels: Sequence[str], *, complete: bool) 
 
 
 def _stretches(
-    part: Sequence[tuple[F32, I64]], channels: Sequence[Channel], chain: FeatureChain, session: int
+    part: Sequence[tuple[F32, I64]], channels: Sequence[Channel], rest: F64, session: int
 ) -> list[Stretch]:
     """Add the rest of the sensor to the unbroken parts of one session."""
     if not part:
         return []
     mean = np.concatenate([x for x, _ in part]).mean(axis=0, dtype=np.float64)
-    feels_gravity = np.array([motion_order(channel) == 2 for channel in channels])
-    rest = np.where(feels_gravity, mean, chain.offset).astype(np.float32)
-    return [Stretch(x, y, rest, session) for x, y in part]
+    feels_gravity = np.zeros(len(channels), np.bool_)
+    for sensor in sensors(channels):
+        feels_gravity[list(sensor.columns)] = sensor.kind == kinds.ACCELERATION
+    own = np.where(feels_gravity, mean, rest).astype(np.float32)
+    return [Stretch(x, y, own, session) for x, y in part]
+
+
+def _rest(xs: Sequence[F32], channels: Sequence[Channel]) -> F64:
+    """Return the samples of sensors at rest, float64 (n,): 0 or their mean."""
+    n_frames = max(1, sum(map(len, xs)))
+    total: F64 = np.sum([x.sum(axis=0, dtype=np.float64) for x in xs], axis=0)
+    rest = total / n_frames
+    for sensor in sensors(channels):
+        if sensor.kind == kinds.EMG or (len(sensor.columns) == 3 and sensor.kind in _CENTRED):
+            rest[list(sensor.columns)] = 0.0
+    return rest
 
 
 def _spread(done: Sequence[Stretch]) -> F32:

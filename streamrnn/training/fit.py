@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from streamrnn.kernels.backend import Backend, Handle, get_backend
 from streamrnn.kernels.params import AdamSpec, Batch, LossSpec, OptState, Params
 from streamrnn.model.params import init_params
 from streamrnn.model.spec import NetworkSpec
+from streamrnn.model.window import init_window_params
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.sessions.session import Session
 from streamrnn.training.batches import Plan
@@ -31,6 +32,7 @@ from streamrnn.training.data import DataSet, prepare
 from streamrnn.training.held_out import bundle_of, held_out_of
 from streamrnn.training.schedule import one_cycle
 from streamrnn.training.targets import class_weights
+from streamrnn.training.window import WindowTrainer, window_spec
 
 #: An epoch whose loss is so many times that of guessing has diverged.
 DIVERGED = 10.0
@@ -163,7 +165,7 @@ class TrainingRun:
     ) -> None:
         self.data = data
         self.config = config
-        self.backend = backend
+        self.backend = cast(Backend, WindowTrainer()) if _is_window(config) else backend
         self.directory = directory
         self.should_stop = should_stop or (lambda: False)
         self.plan = Plan(data, config)
@@ -173,8 +175,7 @@ class TrainingRun:
         self.loss = LossSpec(weights, config.label_smoothing)
         self.watch = held_out_of(data, config, backend, weights)
         rng = np.random.default_rng(config.seed)
-        spec = NetworkSpec(data.chain.n_outputs, config.hidden, len(data.labels))
-        params = init_params(spec, int(rng.integers(2**31)))
+        params = first_weights(data, config, int(rng.integers(2**31)))
         self.now = Checkpoint(
             config=config,
             fingerprint=data.fingerprint(),
@@ -343,6 +344,7 @@ class TrainingRun:
             "frames_of": dict(zip(data.labels, counts.tolist(), strict=True)),
             "held_out": list(data.held_out_names),
             "labels": data.form,
+            "features": list(data.reasons),
             "epoch": now.best_epoch or now.epoch,
             "n_updates": now.opt.n_updates,
             "learning_curve": learning_curve(now.curve),
@@ -350,6 +352,20 @@ class TrainingRun:
         if now.best_score:
             provenance["held_out_event_f1"] = round(now.best_score[0], 4)
         return provenance
+
+
+def _is_window(config: TrainConfig) -> bool:
+    return config.model == "mlp-window"
+
+
+def first_weights(data: DataSet, config: TrainConfig, seed: int) -> Params:
+    """Return the random weights that training begins with."""
+    n_inputs, n_classes = data.chain.n_outputs, len(data.labels)
+    if _is_window(config):
+        window = window_spec(n_inputs, config.hidden[-1], n_classes, data.median_frames)
+        # A run goes through the arrays and asks for nothing else.
+        return cast(Params, init_window_params(window, seed))
+    return init_params(NetworkSpec(n_inputs, config.hidden, n_classes), seed)
 
 
 def learning_curve(curve: Sequence[tuple[float, ...]]) -> list[dict[str, float]]:

@@ -9,6 +9,7 @@ time without a gesture, that.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -51,7 +52,6 @@ class RowMaker:
         median_frames: float,
         config: TrainConfig,
     ) -> None:
-        self._pieces = pieces
         self._nulls = [n for n, p in enumerate(pieces) if p.targets[0] == NULL_CLASS]
         self._moves = np.array([motion_order(channel) > 0 for channel in channels])
         self._noise = np.float32(NULL_JITTER) * spread
@@ -65,20 +65,26 @@ class RowMaker:
         return 1.0 if most < 2 else single + (1.0 - single) * (2 + most) / 2
 
     def epoch(
-        self, rng: np.random.Generator, varied: Callable[[int], Piece]
+        self,
+        trials: Iterator[Piece],
+        rng: np.random.Generator,
+        varied: Callable[[int], Piece],
     ) -> Iterator[list[Piece]]:
         """Yield rows until every trial has been in one, each as pieces that follow one another.
 
         Parameters
         ----------
+        trials : iterator of Piece
+            Variations of all trials, in the order in which they are dealt.
         rng : numpy.random.Generator
         varied : callable
             Gives a variation of the trial of that number.
         """
-        order = rng.permutation(len(self._pieces)).tolist()
-        while order:
+        while True:
             n_trials = self._n_trials(rng)
-            chosen = [self._weighed(varied(order.pop())) for _ in range(min(n_trials, len(order)))]
+            chosen = [self._weighed(trial) for trial in islice(trials, n_trials)]
+            if not chosen:
+                return
             yield chosen if n_trials == 1 else self._joined(chosen, rng, varied)
 
     def _n_trials(self, rng: np.random.Generator) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrnn.core.types import Channel
-from streamrnn.training.augment import Augmenter, Piece, random_rotation, resample
+from streamrnn.training.augment import Augmenter, Piece, random_rotations
 from streamrnn.training.config import AugmentConfig
 
 OFF = AugmentConfig(0.0, 0.0, 0.0, 0.0)
@@ -57,9 +57,9 @@ def test_the_same_seed_gives_the_same_bits(seed):
 
 @given(st.integers(0, 2**32), st.floats(0, 180))
 def test_a_rotation_keeps_lengths_and_hands(seed, deg):
-    turn = random_rotation(np.random.default_rng(seed), deg).astype(np.float64)
-    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-6)
-    assert np.linalg.det(turn) == pytest.approx(1.0, abs=1e-6)
+    for turn in random_rotations(np.random.default_rng(seed), deg, 3).astype(np.float64):
+        np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-6)
+        assert np.linalg.det(turn) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_a_turned_sensor_feels_turned_gravity_of_the_same_size():
@@ -72,17 +72,139 @@ def test_a_turned_sensor_feels_turned_gravity_of_the_same_size():
 
 def test_playing_faster_raises_rates_once_and_accelerations_twice_but_not_gravity():
     before, after = vary(AugmentConfig(0.0, 2.0, 0.0, 0.0), 1)
-    deviation = before.x - before.rest
     factor = np.exp(np.random.default_rng(1).uniform(-2.0, 2.0))
-    slow, _ = resample(deviation, factor)
+    slow = played(before.x - before.rest, len(after.x))
     expected = before.rest + slow * np.repeat([factor, factor**2], 3).astype(np.float32)
     np.testing.assert_allclose(after.x, expected, rtol=1e-5, atol=1e-5)
+    assert len(after.x) == max(4, round(40 / factor))
 
 
-def test_resampling_is_linear_interpolation():
-    x = np.arange(10, dtype=np.float32)[:, None]
-    slow, nearest = resample(x, 0.5)
-    assert len(slow) == 20
-    np.testing.assert_allclose(slow[:, 0], np.linspace(0, 9, 20), atol=1e-5)
-    assert nearest[0] == 0
-    assert nearest[-1] == 9
+def played(x, n):
+    """Return `x` with n frames, by NumPy's own linear interpolation."""
+    at = np.linspace(0, len(x) - 1, n)
+    columns = [np.interp(at, np.arange(len(x)), x[:, k]) for k in range(x.shape[1])]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def alone(channels, x, seed=0, **options):
+    """Return one variation of samples whose rest is 0; everything not named is off."""
+    names = ("rotation_deg", "speed", "amplitude", "jitter")
+    config = AugmentConfig(**{**dict.fromkeys(names, 0.0), **options})
+    n = len(x)
+    rest = np.zeros(x.shape[1], np.float32)
+    before = Piece(x, np.arange(n), np.ones(n, np.float32), rest)
+    augment = Augmenter(config, channels, np.ones(x.shape[1], np.float32))
+    return augment(before, np.random.default_rng(seed))
+
+
+ALL_ON = AugmentConfig(
+    warp=0.5, channel_gain=0.2, dropout=0.3, session_gain=0.2, ring_shift=2, plane_deg=20.0
+)
+KINDS = {
+    "imu": CHANNELS,
+    "emg": tuple(Channel(f"emg_{n}", "mV") for n in range(8)),
+    "track": (Channel("hand_x", "m"), Channel("hand_y", "m")),
+    "glove": (*CHANNELS, *(Channel(f"flex_{n}") for n in range(5))),
+}
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(1, 40), min_size=1, max_size=5))
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_pieces_of_any_kind_stay_whole_and_repeat_bit_for_bit(kind, seed, lengths):
+    channels = KINDS[kind]
+    rng = np.random.default_rng(1)
+    rest = np.arange(len(channels), dtype=np.float32)
+    pieces = [
+        Piece(
+            rest + rng.normal(size=(n, len(channels))).astype(np.float32),
+            np.full(n, k, np.int64),
+            np.full(n, k / 10, np.float32),
+            rest,
+            session=k % 2,
+        )
+        for k, n in enumerate(lengths)
+    ]
+    augment = Augmenter(ALL_ON, channels, np.ones(len(channels), np.float32))
+    found = []
+    for _ in range(2):
+        augment.new_epoch()
+        found.append(augment.many(pieces, np.random.default_rng(seed)))
+    first, again = found
+    assert len(first) == len(pieces)
+    for k, (a, b) in enumerate(zip(first, again, strict=True)):
+        assert a.x.tobytes() == b.x.tobytes()
+        assert a.x.dtype == np.float32
+        assert np.isfinite(a.x).all()
+        assert len(a.x) == len(a.targets) == len(a.weights) >= 4
+        assert set(a.targets) == {k}
+        assert a.session == k % 2
+
+
+@given(st.integers(0, 2**32), st.floats(0.05, 2.0))
+def test_bent_time_goes_on_from_the_first_frame_to_the_last(seed, warp):
+    x = np.arange(200, dtype=np.float32)[:, None]
+    after = alone((Channel("level"),), x, seed, warp=warp)
+    assert len(after.x) == 200
+    assert after.x[0, 0] == pytest.approx(0.0, abs=1e-3)
+    assert after.x[-1, 0] == pytest.approx(199.0, abs=1e-3)
+    steps = np.diff(after.x[:, 0])
+    assert (steps > 0.05).all(), "time never stands still"
+    assert (np.diff(after.targets) >= 0).all()
+
+
+def test_a_ring_of_electrodes_moves_round_by_whole_places():
+    x = np.tile(np.arange(8, dtype=np.float32), (10, 1))
+    seen = set()
+    for seed in range(40):
+        after = alone(KINDS["emg"], x, seed, ring_shift=2).x
+        by = int(after[0, 0])
+        np.testing.assert_array_equal(after, np.roll(x, -by, axis=1))
+        seen.add(by)
+    assert seen == {6, 7, 0, 1, 2}
+    imu = np.tile(np.arange(6, dtype=np.float32), (10, 1))
+    np.testing.assert_array_equal(alone(CHANNELS, imu, 3, ring_shift=2).x, imu)
+
+
+def test_a_plane_turns_about_its_rest_and_keeps_distances():
+    x = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    after = alone(KINDS["track"], x, 5, plane_deg=40.0).x
+    assert not np.allclose(after, x, atol=0.1)
+    np.testing.assert_allclose(np.linalg.norm(after, axis=1), np.linalg.norm(x, axis=1), rtol=1e-5)
+
+
+def test_a_sensor_falls_silent_as_a_whole_and_never_all_of_them():
+    x = np.ones((10, 11), np.float32)
+    n_silent = []
+    for seed in range(60):
+        after = alone(KINDS["glove"], x, seed, dropout=0.6).x
+        silent = (after == 0).all(axis=0)
+        assert ((after == 0).any(axis=0) == silent).all()
+        assert silent[:3].all() == silent[:3].any()
+        assert silent[3:6].all() == silent[3:6].any()
+        assert not silent.all()
+        n_silent.append(silent.sum())
+    assert max(n_silent) > 5
+
+
+def test_one_session_has_one_gain_an_epoch():
+    x = np.ones((5, 6), np.float32)
+    pieces = [
+        Piece(x, np.zeros(5, np.int64), np.ones(5, np.float32), np.zeros(6, np.float32), n % 2)
+        for n in range(6)
+    ]
+    config = AugmentConfig(0.0, 0.0, 0.0, 0.0, session_gain=0.5)
+    augment = Augmenter(config, CHANNELS, np.ones(6, np.float32))
+    rng = np.random.default_rng(0)
+    first = [p.x[0, 0] for p in augment.many(pieces, rng)]
+    later = [p.x[0, 0] for p in augment.many(pieces, rng)]
+    assert len(set(first)) == 2
+    assert first == later
+    augment.new_epoch()
+    assert set(first).isdisjoint(p.x[0, 0] for p in augment.many(pieces, rng))
+
+
+def test_gains_of_single_channels_leave_three_axis_sensors_alone():
+    x = np.ones((5, 11), np.float32)
+    after = alone(KINDS["glove"], x, 0, channel_gain=0.5).x[0]
+    assert (after[:6] == 1).all()
+    assert len(set(after[6:].tolist())) == 5

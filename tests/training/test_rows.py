@@ -37,7 +37,7 @@ def test_every_trial_is_in_one_row_and_null_stands_between(seed, n, most, single
     pieces = [trial(1 + k % 3) for k in range(n)]
     rows = list(
         maker(pieces, row_trials=most, row_single=single).epoch(
-            np.random.default_rng(seed), lambda k: pieces[k]
+            iter(pieces), np.random.default_rng(seed), lambda k: pieces[k]
         )
     )
     found = [piece for row in rows for piece in row if piece.targets[0]]
@@ -51,7 +51,9 @@ def test_every_trial_is_in_one_row_and_null_stands_between(seed, n, most, single
 
 def test_the_weight_of_a_trial_rises_to_its_end_and_null_counts_in_full():
     pieces = [trial(1), trial(0)]
-    for row in maker(pieces, ramp_power=2.0).epoch(np.random.default_rng(0), lambda k: pieces[k]):
+    for row in maker(pieces, ramp_power=2.0).epoch(
+        iter(pieces), np.random.default_rng(0), pieces.__getitem__
+    ):
         for piece in row:
             if piece.targets[0]:
                 expected = (np.arange(1, 21) / 20) ** 2
@@ -87,7 +89,7 @@ def test_real_null_is_taken_where_there_is_some():
     seen = set()
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        for row in maker(pieces, row_single=0.0).epoch(rng, lambda k: pieces[k]):
+        for row in maker(pieces, row_single=0.0).epoch(iter(pieces), rng, pieces.__getitem__):
             if sum(bool(piece.targets[0]) for piece in row) == 2:
                 seen |= {bool((piece.x == 77.0).all()) for piece in row}
     assert seen == {True, False}

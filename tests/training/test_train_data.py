@@ -78,9 +78,9 @@ def test_names_change_what_is_said_and_never_who_is_held_out(make_session, confi
 
 
 def test_checks_name_the_sessions_as_they_were_named(sessions, config):
-    faster = with_info(sessions[1], rate_hz=60.0)
-    with pytest.raises(TrainingError, match=r"^b runs at 60 Hz, a at 50 Hz"):
-        prepare([sessions[0], faster], config, ["a", "b"])
+    slower = with_info(sessions[1], rate_hz=20.0)
+    with pytest.raises(TrainingError, match=r"^b runs at 20 Hz, which cannot be brought to 50 Hz"):
+        prepare([sessions[0], slower], config, ["a", "b"])
     with pytest.raises(TrainingError, match=r"^a has no frame rate"):
         prepare([with_info(sessions[0], rate_hz=0.0)], config, ["a"])
 
@@ -166,7 +166,8 @@ def with_info(session: Session, **changes) -> Session:
         (lambda s: [relabelled(x, []) for x in s], r"no session has a label: record with"),
         (lambda s: [relabelled(x, [Label("a", 0, 10**9)]) for x in s], r"one class, 'a'"),
         (lambda s: [without(s[0], set(range(2, 999)))], r"2 frames are too few"),
-        (lambda s: [s[0], with_info(s[1], rate_hz=60.0)], r"session 2 runs at 60 Hz, .* 50 Hz"),
+        (lambda s: [s[0], with_info(s[1], rate_hz=20.0)], r"session 2 runs at 20 Hz, .* 50 Hz"),
+        (lambda s: [s[0], with_info(s[1], rate_hz=0.0)], r"session 2 has no frame rate.*--rate"),
         (
             lambda s: [s[0], with_info(s[1], channels=(Channel("p"), Channel("r", "V")))],
             r"session 2 has channels p, r \[V\], session 1 has p, q",

@@ -15,6 +15,7 @@ from streamrnn.core.types import Channel, Frames, Label, StreamInfo
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features import filters
 from streamrnn.features.conditioner import SignalSpec
+from streamrnn.features.config import FeatureConfig
 from streamrnn.kernels import get_backend
 from streamrnn.model.network import Network
 from streamrnn.model.params import init_params
@@ -84,7 +85,8 @@ def test_stretches_are_what_the_network_sees_in_a_run(rate_hz, signal, lost, hol
 
 def test_sessions_of_several_rates_are_brought_to_one(config):
     sessions = [recording(rate_hz, int(3 * rate_hz)) for rate_hz in (100.0, 200.0, 60.0, 102.0)]
-    data = prepare(sessions, dataclasses.replace(config, held_out_fraction=0.0))
+    features = FeatureConfig(model_rate_hz=100.0)
+    data = prepare(sessions, dataclasses.replace(config, held_out_fraction=0.0, features=features))
     assert data.rate_hz == 100.0
     assert [len(s.y) for s in data.stretches] == [300, 300, 299, 306]
     for stretch in data.stretches:
