@@ -18,8 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +26,9 @@ from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.types import F32, I64
 from streamrnn.kernels.condition import MOST_FRAMES, ConditionKernel
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 #: Rates that differ by up to this share count as the same.
 RATE_TOLERANCE = 0.05
@@ -153,8 +155,8 @@ class Conditioner:
         cls, spec: SignalSpec | None, n_channels: int, stream_hz: float, model_hz: float
     ) -> Conditioner | None:
         """Return a conditioner, or None if it would leave every bit as it is; else as the class."""
-        if (spec is None or not spec.has_filters) and (
-            _ratio(counted_rate(spec, stream_hz, model_hz), model_hz) == 1
+        if (spec is None or not spec.has_filters) and is_same_rate(
+            counted_rate(spec, stream_hz, model_hz), model_hz
         ):
             return None
         return cls(spec, n_channels, stream_hz, model_hz)
@@ -201,7 +203,7 @@ def counted_rate(spec: SignalSpec | None, stream_hz: float, model_hz: float) -> 
         raise ConfigError(
             f"the stream runs at {stream_hz:g} Hz, which is beyond a model of {model_hz:g} Hz"
         )
-    if _ratio(stream_hz, model_hz) * MOST_FRAMES < 1:
+    if stream_hz * MOST_FRAMES < model_hz * (1.0 - 1e-9):
         raise ConfigError(
             f"the stream runs at {stream_hz:g} Hz, less than half of the model's {model_hz:g} Hz: "
             f"set the device to {model_hz:g} Hz, or train on recordings at {stream_hz:g} Hz"
@@ -215,6 +217,8 @@ def is_same_rate(rate_hz: float, expected_hz: float) -> bool:
 
 
 def _ratio(stream_hz: float, model_hz: float) -> Fraction:
+    from fractions import Fraction  # takes milliseconds, and most streams have no use for it
+
     if is_same_rate(stream_hz, model_hz):
         return Fraction(1)
     exact = Fraction(stream_hz) / Fraction(model_hz)

@@ -5,7 +5,7 @@ The compiled loops stand in `streamrnn.kernels.live.condition`.
 
 from __future__ import annotations
 
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from streamrnn.kernels import native
 from streamrnn.kernels.arguments import as_argument
 from streamrnn.kernels.live import condition_slots as at
 from streamrnn.kernels.live.units import CONDITION
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 #: Most model frames that one frame of the stream completes.
 MOST_FRAMES = at.MOST_FRAMES
