@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamrnn.cli.explain import explain_option
 from streamrnn.core.errors import ConfigError, SessionError
 
 if TYPE_CHECKING:
     from streamrnn.core.records import Record
+    from streamrnn.decision.explain import Explanation
     from streamrnn.evaluation.events import Rule
     from streamrnn.evaluation.leave_out import LeftOut
     from streamrnn.evaluation.report import Report
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
               help="Session drawn in --html; repeatable. Default: the one with most mistakes.",
               )  # fmt: skip
 @click.option("--events", type=click.Path(), metavar="FILE", help="Write the records, JSON lines.")
-@click.option("--overwrite", is_flag=True, help="Replace the files of --events and --html.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the files of --events, --html and --explain."
+)
 @click.option(
     "--min-iou", type=click.FloatRange(0, 1),
     help="A hit is an overlap of at least this (intersection over union); 0: any overlap.",
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     "--precision", type=click.Choice(["exact", "bf16"]), default="exact", show_default=True,
     help="How weights are held: as trained, or rounded to half the memory.",
 )  # fmt: skip
+@explain_option
 def command(**options: Any) -> None:
     """Run MODEL over SESSIONS (files, or folders of them) and compare with their labels.
 
@@ -105,6 +110,7 @@ class _Asked:
     seed: int | None
     backend: str
     precision: str
+    explain_path: str | None
 
     def check(self) -> None:
         """Refuse, before any work, options that do not go together and files to be lost."""
@@ -114,20 +120,25 @@ class _Asked:
             raise click.UsageError("Missing argument 'SESSIONS...'.")
         if self.leave_one_out is None and self.seed is not None:
             raise ConfigError("--seed is for --leave-one-out: a model is not trained again")
+        if self.leave_one_out is not None and self.explain_path is not None:
+            raise ConfigError("--explain is for a MODEL: --leave-one-out trains one for each turn")
         if self.min_iou is not None and self.onset_tolerance is not None:
             raise ConfigError("a hit is by overlap or by onset: --min-iou or --onset-tolerance")
         if self.timeline and self.html is None:
             raise ConfigError("--timeline chooses what --html draws: name a file for it")
         if self.html is not None:
             require_matplotlib()
-        inputs: list[Path | str] = [*self.paths]
-        inputs += self.files[:1] if self.leave_one_out is None else ()
-        inputs += [self.config] if self.config else []
         for output, what in ((self.events, "events"), (self.html, "page")):
             if output is not None:
-                _check_output(Path(output), inputs, self.overwrite, what)
+                _check_output(Path(output), self.inputs, self.overwrite, what)
         if self.events and self.html and Path(self.events).absolute() == Path(self.html).absolute():
             raise ConfigError(f"{self.html} cannot hold both the events and the page")
+
+    @property
+    def inputs(self) -> list[Path | str]:
+        """All files that are read."""
+        model = self.files[:1] if self.leave_one_out is None else ()
+        return [*self.paths, *model, *([self.config] if self.config else [])]
 
     @property
     def paths(self) -> list[Path]:
@@ -174,6 +185,7 @@ class _Job:
 
 def _one_model(asked: _Asked) -> _Job:
     """Run a model over sessions."""
+    from streamrnn.cli.explain import open_explain
     from streamrnn.cli.files import read_named
     from streamrnn.cli.live import chosen_backend, load_model, ready_backend
     from streamrnn.core.records import to_json_line
@@ -198,7 +210,20 @@ def _one_model(asked: _Asked) -> _Job:
         job.lines.extend(to_json_line(r, stream=stream, model=bundle.model_hash) for r in records)
 
     ready = ready_backend(bundle, name)
-    evaluate(bundle, recorded, ready, report=report, names=names, on_records=keep)
+    opened = open_explain(
+        asked.explain_path, bundle.model_hash, asked.inputs, overwrite=asked.overwrite
+    )
+    with opened as explain:
+
+        def tell(n: int, explanation: Explanation) -> None:
+            if explain is not None:
+                explain.stream = recorded[n].info.name
+                explain(explanation)
+
+        evaluate(
+            bundle, recorded, ready, report=report, names=names, on_records=keep,
+            on_explanation=None if explain is None else tell,
+        )  # fmt: skip
     curve = bundle.training.get("learning_curve")
     if curve:
         job.learning[""] = curve

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from streamrnn.core.records import Record
 from streamrnn.core.types import I64, NULL_NAME
+from streamrnn.decision.explain import Explanation
 from streamrnn.evaluation.events import Rule, Score, add_scores, macro_f1, segments_from_labels
 from streamrnn.evaluation.metrics.frames import Reliability, add_frames, frame_classes
 from streamrnn.evaluation.metrics.rates import Rate, rate
@@ -298,6 +300,7 @@ def evaluate(
     report: Report | None = None,
     names: Sequence[str] | None = None,
     on_records: Callable[[int, list[Record]], None] | None = None,
+    on_explanation: Callable[[int, Explanation], None] | None = None,
 ) -> Report:
     """Run a model over sessions, as a live run would, and compare with their labels.
 
@@ -312,6 +315,8 @@ def evaluate(
         What to call the sessions.
     on_records : callable, optional
         Gets the index of each session and its records.
+    on_explanation : callable, optional
+        Gets the index of each session and why there was each event, or nearly one.
 
     Returns
     -------
@@ -325,7 +330,8 @@ def evaluate(
     if report is None:
         report = Report(bundle.labels[1:], model=bundle.model_hash)
     for n, session in enumerate(sessions):
-        run = run_session_with_probabilities(bundle, session, backend)
+        explain = None if on_explanation is None else partial(on_explanation, n)
+        run = run_session_with_probabilities(bundle, session, backend, explain=explain)
         name = "" if names is None else names[n]
         report.add(session, run.records, name=name, run=run, bundle=bundle)
         if on_records is not None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from live_make import main, records_of
 
+from streamrnn.cli.live import SAMPLE
+
 SIM = "sim:signals?person=101&seconds=12&speed=0"
 
 
@@ -65,3 +67,21 @@ def test_nothing_is_lost_to_it(
             assert words in err
     assert session.read_bytes() == before
     assert there.read_text() == "{}"
+
+
+def test_offline_reasons_are_those_of_a_live_run(
+    session: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live, offline = tmp_path / "live.jsonl", tmp_path / "offline.jsonl"
+    code, _, _ = main(capsys, "run", "--source", f"file:{session}", "--explain", live)
+    assert code == 0
+    asked = ["evaluate", SAMPLE, session, "--explain"]
+    assert main(capsys, *asked, offline)[0] == 0
+    assert offline.read_bytes() == live.read_bytes()
+    code, _, err = main(capsys, *asked, offline)
+    assert code != 0
+    assert "exists already" in err
+    assert main(capsys, *asked, offline, "--overwrite")[0] == 0
+    assert offline.read_bytes() == live.read_bytes()
+    alone = ["evaluate", session, "--leave-one-out", "session", "--explain", "-"]
+    assert "--explain is for a MODEL" in main(capsys, *alone)[2]
