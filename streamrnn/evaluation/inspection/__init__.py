@@ -1,0 +1,1 @@
+"""What recordings will do to a model, found before anything is trained on them."""
