@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from streamrnn.core.records import Event, GapRecord, Record, Stats, to_json_line
+from streamrnn.decision import DecisionConfig
+from streamrnn.decision.explain import NEAR_MARGIN, REASONS, Explanation
 from streamrnn.sessions import form, scan
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -68,13 +71,26 @@ def test_no_key_may_be_missing(key: str) -> None:
 
 def test_the_examples_of_the_page() -> None:
     section = TEXT.split("## Events")[1]
-    (block,) = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
-    examples = [json.loads(line.replace("sha256:...", HASH)) for line in block.splitlines()]
-    assert [example["type"] for example in examples] == ["event", "gap", "stats"]
+    lines = "".join(re.findall(r"```json\n(.*?)```", section, re.DOTALL)).splitlines()
+    examples = [json.loads(line.replace("sha256:...", HASH)) for line in lines]
+    kinds = ["event", "gap", "stats", "explain", "explain"]
+    assert [example["type"] for example in examples] == kinds
     for example in examples:
         VALIDATOR.validate(example)
-    for key in SCHEMA["$defs"]["event"]["properties"] | SCHEMA["$defs"]["gap"]["properties"]:
-        assert f"`{key}`" in section
+    for kind in ("event", "gap", "explain"):
+        for key in SCHEMA["$defs"][kind]["properties"]:
+            assert f"`{key}`" in section
+
+
+def test_the_page_and_the_schema_know_every_part_of_an_explanation() -> None:
+    known = SCHEMA["$defs"]["explain"]["properties"]
+    assert list(known)[1:] == [field.name for field in dataclasses.fields(Explanation)]
+    assert set(known["reason"]["enum"]) == set(REASONS)
+    options = {field.name for field in dataclasses.fields(DecisionConfig)}
+    assert {name for name in known["threshold"]["enum"] if name} <= options
+    for reason in REASONS:
+        assert f"`{reason}`" in TEXT
+    assert f"below `enter` by less than {NEAR_MARGIN}" in TEXT
 
 
 def test_the_session_document_of_the_page() -> None:
