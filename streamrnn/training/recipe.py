@@ -10,6 +10,7 @@ epoch by it is kept, and the decision is chosen on it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -52,11 +53,33 @@ class RecipeProgress:
     part, n_parts : int
         Trainings so far, this one counted, and of how many: the folds, and the model itself.
     news : Progress
+    seconds_left : float
+        Of all of it, if it goes on as fast.
     """
 
     part: int
     n_parts: int
     news: Progress
+    seconds_left: float
+
+
+class _Clock:
+    """Says how long the rest takes."""
+
+    def __init__(self, show: Callable[[RecipeProgress], None] | None) -> None:
+        self._show = show
+        self._started_s = time.monotonic()
+        self._first: float | None = None
+
+    def __call__(self, part: int, n_parts: int, news: Progress) -> None:
+        """Pass on the news of one epoch."""
+        if self._show is None:
+            return
+        done = part - 1 + news.epoch / news.n_epochs
+        if self._first is None:  # a resumed run begins somewhere
+            self._first = done - 1 / news.n_epochs
+        seconds = (time.monotonic() - self._started_s) / (done - self._first)
+        self._show(RecipeProgress(part, n_parts, news, seconds * (n_parts - done)))
 
 
 def train(
@@ -66,6 +89,7 @@ def train(
     *,
     directory: Path | None = None,
     resume: bool = False,
+    on_data: Callable[[DataSet], None] | None = None,
     progress: Callable[[RecipeProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Bundle:
@@ -82,6 +106,8 @@ def train(
         Gets checkpoints after every epoch and the runs of every fold; None keeps nothing on disk.
     resume : bool
         Go on from what stands in `directory`; data and configuration must be the same.
+    on_data : callable, optional
+        Called once, with what the model is trained on, before anything is trained.
     progress : callable, optional
         Called after every epoch.
     should_stop : callable, optional
@@ -104,6 +130,8 @@ def train(
     """
     names = names or [f"session {n + 1}" for n in range(len(sessions))]
     data = prepare(sessions, config, names)
+    if on_data is not None:
+        on_data(data)
     backend = get_backend(config.backend, n_threads=config.threads)
     backend.warm_up(np.dtype(np.float32), training=True)
     run = TrainingRun(data, config, backend, directory, should_stop)
@@ -112,12 +140,10 @@ def train(
     else:
         run.save()
     asked = _Asked(sessions, names, data, config, backend)
-    n_parts = 1
+    n_parts, clock = 1, _Clock(progress)
     if not data.held_out and config.folds:
-        n_parts = asked.cross_validate(directory, progress, should_stop, resume=resume) + 1
-    run.to_end(
-        None if progress is None else lambda news: progress(RecipeProgress(n_parts, n_parts, news))
-    )
+        n_parts = asked.cross_validate(directory, clock, should_stop, resume=resume) + 1
+    run.to_end(lambda news: clock(n_parts, n_parts, news))
     bundle = run.bundle()
     if data.held_out:
         asked.held_out(bundle)
@@ -146,17 +172,12 @@ class _Asked:
     def cross_validate(
         self,
         directory: Path | None,
-        progress: Callable[[RecipeProgress], None] | None,
+        clock: _Clock,
         should_stop: Callable[[], bool] | None,
         *,
         resume: bool,
     ) -> int:
         """Ask models of parts; return how many parts there are."""
-
-        def told(n: int, n_folds: int, news: Progress) -> None:
-            if progress is not None:
-                progress(RecipeProgress(n, n_folds + 1, news))
-
         self._by, folds = cross_validate(
             self._sessions,
             self._config,
@@ -164,7 +185,7 @@ class _Asked:
             self._names,
             directory=directory,
             resume=resume,
-            progress=told,
+            progress=lambda n, n_folds, news: clock(n, n_folds + 1, news),
             should_stop=should_stop,
         )
         self._parts = [(fold.names, fold.runs) for fold in folds]

@@ -17,7 +17,7 @@ from streamrnn.core.types import Channel, Frames, Label, StreamInfo
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.sessions.session import Session
 from streamrnn.sessions.writer import write_session
-from streamrnn.training.fit import Progress
+from streamrnn.training.recipe import RecipeProgress
 
 OPTIONS = ("--backend", "numpy", "--hidden", "6", "--epochs", "2", "--held-out", "kim")
 
@@ -59,14 +59,82 @@ def test_training_writes_a_model_and_says_how_it_went(capsys, folder, tmp_path):
     code, out, err = run_main(capsys, "train", str(folder), "-o", str(model), *OPTIONS)
     assert (code, out) == (0, "")
     lines = err.splitlines()
-    assert "3 sessions, 320 frames to train on, 2 gestures (down, up)" in lines[0]
+    assert "3 sessions of 3 people, 320 frames to train on, 2 gestures (down, up)" in lines[0]
     assert "held out: kim" in lines[0]
-    assert [line.split()[1] for line in lines[1:3]] == ["1/2", "2/2"]
-    assert "held-out event F1" in lines[1]
+    assert lines[1].startswith("features: p, q: ")
+    epochs = [line for line in lines if line.startswith("epoch ")]
+    assert [line.split()[1] for line in epochs[:2]] == ["1/2", "2/2"]
+    assert "held-out event F1" in epochs[0]
+    assert any(line.startswith("5 gestures of 1 person: ") for line in lines)
     assert lines[-1].endswith(f"-> {model}")
     bundle = Bundle.load(model)
     assert bundle.params.hidden_sizes == (6,)
     assert bundle.training["held_out"] == ["kim"]
+
+
+def test_no_option_is_needed_and_what_is_known_is_said(capsys, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.toml").write_text(
+        "[training]\nhidden = [6]\nepochs = 12\nmin_updates = 0\nlearning_rate = 0.03\n"
+    )
+    code, out, err = run_main(capsys, "train", str(folder), "--config", "c.toml")
+    assert (code, out) == (0, ""), err
+    bundle = Bundle.load(tmp_path / "model.safetensors")
+    facts = bundle.training["cross_validation"]
+    assert (facts["by"], facts["n_gestures"], facts["n_people"]) == ("subject", 15, 3)
+    lines = err.splitlines()
+    assert facts["summary"] in lines
+    assert any(line.startswith("asked were each person's recordings by a model") for line in lines)
+    shown = [line.split()[1] for line in lines if line.startswith("cross-validation ")]
+    assert sorted(set(shown)) == ["1/3", "2/3", "3/3"]
+    assert lines[-1].endswith("-> model.safetensors")
+    assert sorted(entry["name"] for entry in bundle.training["sessions"]) == [
+        "kim.mcap", "lou.mcap", "max.mcap",
+    ]  # fmt: skip
+
+
+def test_ctrl_c_among_the_folds_resumes_to_the_same_bytes(capsys, folder, tmp_path, monkeypatch):
+    whole, model = tmp_path / "whole.safetensors", tmp_path / "m.safetensors"
+    options = ("--backend", "numpy", "--hidden", "6", "--epochs", "2", "--folds", "2")
+    assert run_main(capsys, "train", str(folder), "-o", str(whole), *options)[0] == 0
+
+    def interrupt(told: RecipeProgress) -> str:
+        if told.part == 2:
+            os.kill(os.getpid(), 2)
+        return _line(told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("streamrnn.cli.train._line", interrupt)
+        code, _, err = run_main(capsys, "train", str(folder), "-o", str(model), *options)
+    assert code == 130
+    assert err.splitlines()[-1].startswith(
+        "cross-validation 2 of 2: stopped in epoch 2 of 2; 1 are saved in "
+    )
+    again = ("train", str(folder), "-o", str(model), "--resume", str(tmp_path / "m.training"))
+    code, _, err = run_main(capsys, *again)
+    assert code == 0, err
+    assert "cross-validation 1/2" not in err
+    assert model.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("model", ["lstm", "mlp-window"])
+def test_features_and_models_can_be_named(capsys, folder, tmp_path, model):
+    path = tmp_path / "m.safetensors"
+    arguments = ("train", str(folder), "-o", str(path), *OPTIONS, "--model", model)
+    code, _, err = run_main(capsys, *arguments, "--features", "plain")
+    assert code == 0, err
+    assert Bundle.load(path).features.n_outputs == 2
+    file = tmp_path / "f.toml"
+    file.write_text("[features]\ndifferences = true\n")
+    code, _, err = run_main(capsys, *arguments, "--features", str(file))
+    assert code == 0, err
+    bundle = Bundle.load(path)
+    assert bundle.features.n_outputs == 4
+    assert bundle.training["config"]["training"]["model"] == model
+    file.write_text("[decision]\n")
+    code, _, err = run_main(capsys, *arguments, "--features", str(file))
+    assert code == 2
+    assert "has no table [features]" in err
 
 
 def test_options_beat_the_file_and_the_file_beats_the_defaults(capsys, folder, tmp_path):
@@ -88,7 +156,7 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_bytes(capsys, folder, tmp_path
     whole, model = tmp_path / "whole.safetensors", tmp_path / "m.safetensors"
     assert run_main(capsys, "train", str(folder), "-o", str(whole), *OPTIONS)[0] == 0
 
-    def interrupt(news: Progress) -> str:
+    def interrupt(news: RecipeProgress) -> str:
         os.kill(os.getpid(), 2)
         return _line(news)
 
@@ -117,7 +185,7 @@ def test_a_run_goes_on_with_another_backend(capsys, folder, tmp_path, monkeypatc
     options = ("--hidden", "6", "--epochs", "3", "--held-out", "kim")
     assert run_main(capsys, "train", str(folder), "-o", str(whole), *options)[0] == 0
 
-    def interrupt(news: Progress) -> str:
+    def interrupt(news: RecipeProgress) -> str:
         os.kill(os.getpid(), 2)
         return _line(news)
 
@@ -153,10 +221,13 @@ def test_threads_change_no_byte_of_a_model(capsys, folder, tmp_path):
         (("--held-out", "joe"), 2, "no subject 'joe' to hold out; there are kim, lou, max"),
         (("--epochs", "0"), 2, "epochs must be within 1..100000, got 0"),
         (("--threads", "0"), 2, "threads must be within 1..1024, got 0"),
-        (("--labels", "frames"), 2, "'frames' is not one of 'frame', 'trial'"),
+        (("--labels", "frames"), 2, "'frames' is not one of 'auto', 'frame', 'rows', 'trial'"),
         (("--backend", "cpus"), 2, "known: numpy, cpu, cuda, auto"),
         (("--config", "nothing.toml"), 2, "nothing.toml: No such file"),
         (("--resume", "nowhere"), 1, "no checkpoint in nowhere"),
+        (("--folds", "-1"), 2, "folds must be within 0..100, got -1"),
+        (("--model", "mlp"), 2, "'mlp' is not one of 'lstm', 'mlp-window'"),
+        (("--features", "nothing.toml"), 2, "cannot read nothing.toml"),
     ],
 )
 def test_mistakes_are_one_line(capsys, folder, tmp_path, arguments, code, message):
@@ -242,7 +313,7 @@ def test_messages_name_the_files_where_nobody_said_who(capsys, tmp_path):
     nameless(tmp_path)
     model = tmp_path / "m.safetensors"
     arguments = ("train", str(tmp_path), "-o", str(model), *OPTIONS[:6])
-    code, _, err = run_main(capsys, *arguments)
+    code, _, err = run_main(capsys, *arguments, "--held-out-fraction", "0.2")
     assert code == 0, err
     (watched,) = Bundle.load(model).training["held_out"]
     assert watched in ("one.mcap", "two.mcap", "three.mcap")
@@ -291,15 +362,12 @@ def test_channels_that_are_left_out_are_named(capsys, tmp_path):
     arguments = ("train", str(tmp_path), "-o", str(model), *OPTIONS)
     code, _, err = run_main(capsys, *arguments)
     assert code == 0, err
-    assert err.splitlines()[1] == (
-        "left out: fused_x, fused_y (not gyroscope or accelerometer; "
-        "[features] channels = [...] takes them)"
-    )
+    assert err.splitlines()[1].startswith("features: fused_x/y: not used")
     config = tmp_path / "c.toml"
     config.write_text("[features]\nchannels = ['acc_x', 'fused_x']\n")
     code, _, err = run_main(capsys, *arguments, "--config", str(config))
     assert code == 0, err
-    assert "left out" not in err
+    assert "not used" not in err
 
 
 def test_a_terminal_gets_a_bar(capsys, folder, tmp_path, monkeypatch):
