@@ -55,11 +55,10 @@ def rule_words(rule: Rule, period_us: float | None = None) -> str:
     if period_us is not None:
         tolerance = f"{rule.tolerance / period_us:g} frames"
     least = f" by {rule.min_iou:g} of their union" if rule.min_iou else ""
-    onset = f"starts within {tolerance} of it"
     what = {
         "overlap": f"overlaps the gesture{least}",
-        "onset": onset.replace("it", "the gesture"),
-        "either": f"overlaps the gesture{least} or {onset}",
+        "onset": f"starts within {tolerance} of the gesture",
+        "either": f"overlaps the gesture{least} or starts within {tolerance} of it",
     }[rule.kind]
     return f"an event of the same class that {what}; one event a gesture"
 

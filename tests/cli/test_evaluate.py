@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from streamrnn.kernels.params import LayerParams, Params
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.sessions.session import Session
 from streamrnn.sessions.writer import write_session
+from streamrnn.training.fit import TrainingStopped
 
 
 def run_main(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -61,23 +64,33 @@ def test_the_table_counts_and_tells_the_delay(capsys, model, tmp_path):
     file = recorded(tmp_path / "a.mcap", [UP, Label("down", 1_000_000, 1_400_000)], missing=50)
     code, out, err = run_main(capsys, "evaluate", model, file)
     assert code == 0, err
-    assert "1 sessions, 100 frames" in out
-    assert "delay from onset to event: p50 400, p95 400 ms" in out
-    assert "gaps: 1" in out
-    assert "taken for another: down for up, 1 times" in out
+    said = " ".join(out.split())
+    assert "1 session, 100 frames" in said
+    assert "delay from onset to event: p50 400, p95 400 ms (p50 20, p95 20 frames)" in said
+    assert "gaps 1" in said
+    assert "confused down taken for up, 1 time" in said
+    assert "missed 1 of 2 gestures" in said
+    assert "false 0 in 1 s without gestures, 0.00 an hour" in said
+    assert "'fewer than 0.5 an hour' needs at least 6.0 h" in said
+    assert "overlaps the gesture or starts within 200 ms of it" in said
     assert "never taught down" in err
 
 
 def test_a_nominal_rate_gives_frames_not_milliseconds(capsys, model, tmp_path):
     file = recorded(tmp_path / "a.mcap", [UP], rate="nominal")
     _, out, _ = run_main(capsys, "evaluate", model, file)
-    assert "p50 20, p95 20 frames (the rate is nominal)" in out
+    said = " ".join(out.split())
+    assert "p50 20, p95 20 frames (the rate is nominal)" in said
+    assert "starts within 10 frames of it" in said
     assert " ms" not in out
+    assert "nothing is said of hours" in said
 
 
 def test_a_stricter_overlap_and_another_decision_can_be_asked_for(capsys, model, tmp_path):
     file = recorded(tmp_path / "a.mcap", [Label("up", 200_000, 1_200_000, "import")])
-    for arguments, n_hit in (((), 1), (("--min-iou", "0.9"), 0)):
+    for arguments, n_hit in (
+        ((), 1), (("--min-iou", "0.9"), 0), (("--onset-tolerance", "20"), 1),
+    ):  # fmt: skip
         _, out, _ = run_main(capsys, "evaluate", model, file, "--json", *arguments)
         assert json.loads(out)["total"]["n_hit"] == n_hit
     config = tmp_path / "c.toml"
@@ -158,9 +171,9 @@ def test_the_table_shows_every_name_whole_at_any_width(capsys, model, tmp_path, 
     assert max(map(len, out.splitlines())) <= 80
     monkeypatch.setenv("COLUMNS", "40")
     narrow = run_main(capsys, "evaluate", model, file)[1]
-    assert [line.split() for line in narrow.splitlines()] == [
-        line.split() for line in out.splitlines()
-    ]
+    assert set(table) <= set(narrow.splitlines())
+    assert sorted(narrow.split()) == sorted(out.split())
+    assert max(map(len, narrow.splitlines())) == max(map(len, table))
 
 
 def test_a_session_that_does_not_fit_is_named(capsys, model, tmp_path):
@@ -172,3 +185,143 @@ def test_a_session_that_does_not_fit_is_named(capsys, model, tmp_path):
     code, _, err = run_main(capsys, "evaluate", model, file, str(other))
     assert code == 2
     assert "odd.mcap: the stream lacks level" in err
+
+
+def test_a_page_is_written_beside_the_table(capsys, model, tmp_path):
+    file = recorded(tmp_path / "a.mcap", [UP])
+    other = recorded(tmp_path / "b.mcap", [UP, Label("down", 1_000_000, 1_400_000)])
+    html = tmp_path / "report.html"
+    arguments = ("evaluate", model, file, other, "--html", str(html))
+    code, out, err = run_main(capsys, *arguments)
+    assert code == 0, err
+    assert "all (mean F1)" in out
+    text = html.read_text()
+    assert "Evaluation of m.safetensors" in text
+    assert "Timeline of b.mcap" in text  # it has more mistakes
+    assert run_main(capsys, *arguments)[0] == 2
+    code, _, err = run_main(capsys, *arguments, "--overwrite", "--timeline", "a.mcap")
+    assert code == 0, err
+    assert "Timeline of a.mcap" in html.read_text()
+    assert "Timeline of b.mcap" not in html.read_text()
+
+
+def test_without_matplotlib_a_page_is_refused_before_any_work(capsys, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("streamrnn.evaluation.pictures.style.find_spec", lambda name: None)
+    html = tmp_path / "report.html"
+    code, out, err = run_main(capsys, "evaluate", model, "absent.mcap", "--html", str(html))
+    assert (code, out) == (1, "")
+    assert err.strip() == "streamrnn: pictures need matplotlib: pip install 'streamrnn[report]'"
+    assert not html.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("m",), "Missing argument 'SESSIONS...'"),
+        (("m", "a", "--min-iou", "0.5", "--onset-tolerance", "9"), "--min-iou or"),
+        (("m", "a", "--seed", "1"), "--seed is for --leave-one-out"),
+        (("m", "a", "--timeline", "b"), "--timeline chooses what --html draws"),
+        (("m", "a", "--leave-one-out", "window"), "'subject', 'session'"),
+        (("m", "a", "--events", "x.txt", "--html", "x.txt"), "cannot hold both"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    capsys, model, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    recorded(tmp_path / "a", [UP])
+    model_file, *rest = arguments
+    code, out, err = run_main(capsys, "evaluate", model if model_file == "m" else "", *rest)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_timeline_of_no_session_names_the_nearest(capsys, model, tmp_path):
+    file = recorded(tmp_path / "anna.mcap", [UP])
+    code, _, err = run_main(
+        capsys,
+        "evaluate",
+        model,
+        file,
+        "--html",
+        str(tmp_path / "p.html"),
+        "--timeline",
+        "ana.mcap",
+    )
+    assert code == 2
+    assert "did you mean 'anna.mcap'?" in err
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> list[str]:
+    """Write recordings of three people, of which each does one gesture eight times."""
+    files = []
+    for k, name in enumerate(("anna", "ben", "carl")):
+        rng = np.random.default_rng(k)
+        x = rng.normal(0, 0.1, (600, 3)).astype(np.float32)
+        labels = []
+        for n in range(8):
+            a = 40 + 70 * n
+            wave = np.sin(np.arange(24) * (0.5 if n % 2 else 1.3))[:, None] * (1.0, 0.3, 0.6)
+            x[a : a + 24] += wave
+            labels.append(Label("slow" if n % 2 else "fast", a * 20_000, (a + 24) * 20_000, "test"))
+        seq = np.arange(600, dtype=np.int64)
+        frames = Frames(x, seq, seq * 20_000)
+        info = StreamInfo(tuple(Channel(f"gyro_{axis}", "deg/s") for axis in "xyz"), 50.0)
+        path = tmp_path / f"{name}.mcap"
+        session = Session(info, frames, frames.t_us * 1000, labels, metadata={"subject": name})
+        write_session(path, session)
+        files.append(str(path))
+    return files
+
+
+def test_each_person_is_left_out_in_turn(capsys, tmp_path, people):
+    config = tmp_path / "c.toml"
+    config.write_text("[training]\nepochs = 2\nhidden = [8]\n")
+    events, html = tmp_path / "e.jsonl", tmp_path / "p.html"
+    options = ("--leave-one-out", "subject", "--config", str(config), "--seed", "3", "--json")
+    code, out, err = run_main(
+        capsys, "evaluate", *people, *options, "--events", str(events), "--html", str(html)
+    )
+    assert code == 0, err
+    document = json.loads(out)
+    assert [fold["left_out"] for fold in document["folds"]] == ["anna", "ben", "carl"]
+    assert [fold["n_frames_trained"] for fold in document["folds"]] == [1200] * 3
+    assert document["total"]["n_true"] == 24
+    assert document["n_subjects"] == 3
+    assert document["model"] is None
+    for n, name in enumerate(("anna", "ben", "carl"), 1):
+        assert f"{n}/3 without {name}: training 1 of " in err
+        assert f"\n{name}: " in err
+    assert len(events.read_text().splitlines()) == document["total"]["n_found"]
+    assert "Learning curve of 3 trainings." in html.read_text()
+    assert json.loads(run_main(capsys, "evaluate", *people, *options)[1]) == document
+
+
+def test_a_table_says_who_was_left_out(capsys, tmp_path, people):
+    config = tmp_path / "c.toml"
+    config.write_text("[training]\nepochs = 1\nhidden = [4]\n")
+    code, out, err = run_main(
+        capsys, "evaluate", *people[:2], "--leave-one-out", "session", "--config", str(config)
+    )
+    assert code == 0, err
+    assert "each left out in turn (mean F1)" in out
+    rows = [line.split()[:2] for line in out.splitlines() if ".mcap" in line]
+    assert rows == [["anna.mcap", "8"], ["ben.mcap", "8"]]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_ctrl_c_ends_it_with_a_word_and_no_report(capsys, tmp_path, people, monkeypatch):
+    def train(sessions, config, names, *, progress, should_stop):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert should_stop()
+        raise TrainingStopped("stopped in epoch 1")
+
+    monkeypatch.setattr("streamrnn.training.recipe.train", train)
+    html = tmp_path / "p.html"
+    code, out, err = run_main(
+        capsys, "evaluate", *people, "--leave-one-out", "subject", "--html", str(html)
+    )
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "stopped after 0 of 3 were left out: nothing was saved"
+    assert not html.exists()

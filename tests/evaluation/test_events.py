@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from streamrnn.core.records import Event, GapRecord
 from streamrnn.core.types import Channel, Frames, Label, StreamInfo
 from streamrnn.evaluation.events import (
+    Rule,
     Score,
     Segment,
     macro_f1,
     match,
-    overlap,
     scores,
     segments_from_labels,
     segments_from_records,
@@ -32,31 +32,71 @@ segments = st.builds(
 few = st.lists(segments, max_size=5)
 
 
-def may_pair(a: Segment, b: Segment, min_iou: float) -> bool:
-    shared = overlap(a, b)
-    union = (a.end - a.start) + (b.end - b.start) - shared
-    return a.label == b.label and shared > 0 and shared >= min_iou * union
+def closeness(rule: Rule, a: Segment, b: Segment) -> int | None:
+    """The rule's definition, written down a second time."""
+    if a.label != b.label:
+        return None
+    shared = min(a.end, b.end) - max(a.start, b.start)
+    near = rule.tolerance - abs(a.start - b.start)
+    if rule.kind == "onset":
+        return near if near >= 0 else None
+    union = (a.end - a.start) + (b.end - b.start) - max(shared, 0)
+    if shared > 0 and shared >= rule.min_iou * union:
+        return shared
+    return max(shared, 0) if rule.kind == "either" and near >= 0 else None
 
 
-def best_by_brute_force(truth, found, min_iou) -> tuple[int, int]:
-    """The most pairs, and the most overlap that so many pairs can have."""
+def best_by_brute_force(truth, found, rule) -> tuple[int, int]:
+    """The most pairs, and the most closeness that so many pairs can have."""
     best = (0, 0)
     slots = [*range(len(found)), *[None] * len(truth)]
     for choice in set(itertools.permutations(slots, len(truth))):
         pairs = [(t, found[j]) for t, j in zip(truth, choice, strict=True) if j is not None]
-        if all(may_pair(t, f, min_iou) for t, f in pairs):
-            best = max(best, (len(pairs), sum(overlap(t, f) for t, f in pairs)))
+        close = [closeness(rule, t, f) for t, f in pairs]
+        if None not in close:
+            best = max(best, (len(pairs), sum(close)))
     return best
 
 
-@given(
-    st.lists(segments, max_size=3), st.lists(segments, max_size=4), st.sampled_from([0, 0.3, 0.5])
+RULES = [
+    Rule("overlap"), Rule("overlap", 0.3), Rule("overlap", 0.5),
+    Rule("onset", tolerance=0), Rule("onset", tolerance=3),
+    Rule("either", tolerance=4), Rule("either", 0.5, tolerance=2),
+]  # fmt: skip
+
+
+@given(st.lists(segments, max_size=3), st.lists(segments, max_size=4), st.sampled_from(RULES))
+def test_matching_equals_brute_force(truth, found, rule):
+    pairs = match(truth, found, rule)
+    close = [closeness(rule, truth[i], found[j]) for i, j in pairs]
+    assert None not in close
+    assert (len(pairs), sum(close)) == best_by_brute_force(truth, found, rule)
+
+
+def test_a_stream_of_thousands_is_matched_in_no_time():
+    truth = [Segment(k * 100, k * 100 + 50, "ab"[k % 2]) for k in range(5000)]
+    found = [Segment(s.start + 10, s.end + 20, s.label) for s in truth if s.start % 300]
+    assert len(match(truth, found, Rule("either", tolerance=30))) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "n_hits"),
+    [
+        (Segment(1_150_000, 1_250_000, "a"), 1),  # the gesture was shorter than the tolerance
+        (Segment(820_000, 900_000, "a"), 1),  # over before a label that was set late
+        (Segment(1_250_000, 1_300_000, "a"), 0),
+        (Segment(700_000, 790_000, "a"), 0),
+        (Segment(1_050_000, 1_060_000, "b"), 0),
+    ],
 )
-def test_matching_equals_brute_force(truth, found, min_iou):
-    pairs = match(truth, found, min_iou=min_iou)
-    assert all(may_pair(truth[i], found[j], min_iou) for i, j in pairs)
-    got = (len(pairs), sum(overlap(truth[i], found[j]) for i, j in pairs))
-    assert got == best_by_brute_force(truth, found, min_iou)
+def test_the_usual_rule_forgives_labels_that_are_not_sharp(found, n_hits):
+    assert len(match([Segment(1_000_000, 1_100_000, "a")], [found], Rule())) == n_hits
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "any"}, {"min_iou": 1.5}, {"tolerance": -1}])
+def test_senseless_rules_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Rule(**wrong)
 
 
 @given(few, few)
