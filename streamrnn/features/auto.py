@@ -172,8 +172,10 @@ class _Chooser:
             return
         what = f"{len(columns)} channels of muscles ({self.named(columns)})"
         alone = len(columns) == len(self.channels)
-        smallest = [float(np.nanmin(x[:, columns])) for x in self.xs if len(x)]
-        if smallest and min(smallest) >= 0.0:
+        none = np.empty(0, np.float32)
+        samples = np.concatenate([none, *(x[:, columns].reshape(-1) for x in self.xs)])
+        samples = samples[np.isfinite(samples)]
+        if samples.size and samples.min() >= 0.0:
             self.settle(
                 f"{what} are never below 0: they are envelopes already, taken as logarithms",
                 filter="none",

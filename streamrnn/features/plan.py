@@ -191,7 +191,8 @@ class _Writer:
         if self.config.orientation != "device":
             special += [s for s in self.found if s.kind in kinds.VECTORS and len(s.columns) == 3]
         if self.points:
-            special += [s for s in self.found if s.kind == kinds.CONFIDENCE]
+            beside = (kinds.CONFIDENCE, kinds.HANDEDNESS)
+            special += [s for s in self.found if s.kind in beside]
         gone = {column for sensor in special for column in sensor.columns}
         hand = self.hand()
         return gone | ({hand} if hand is not None else set())

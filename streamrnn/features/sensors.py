@@ -32,7 +32,8 @@ _POSITIONS = (
     "stroke", "touch", "wand", "coord", "track",
 )  # fmt: skip
 _HANDEDNESS = {"handedness", "isright", "ishandright", "righthand"}
-_CONFIDENCES = ("visibility", "presence", "confidence", "score", "likelihood")
+#: Without the last letter, which may be taken for an axis.
+_CONFIDENCES = ("visib", "presen", "confid", "score", "likeli")
 #: Worn on a hand beside motion sensors.
 _HAND_SENSORS = ("flex", "bend", "force", "press", "fsr", "touch", "button", "strain", "prox")
 _AXES = "xyz"
