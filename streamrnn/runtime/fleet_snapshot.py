@@ -88,8 +88,8 @@ class FleetSnapshot:
         shape = (n, *self.recent.shape[1:2], self.means.shape[1])
         if self.recent.dtype != np.float64 or self.recent.shape != shape:
             raise ValueError(f"recent is {self.recent.dtype} {self.recent.shape}")
-        on_grid = np.rint(self.recent * GRID) / GRID == self.recent
-        if not ((self.recent >= 0) & (self.recent <= 1) & on_grid).all():
+        is_share = ((self.recent >= 0) & (self.recent <= 1)).all()
+        if not is_share or not (np.rint(self.recent * GRID) == self.recent * GRID).all():
             raise ValueError("recent probabilities that no stream has")
         seen = self.features[:, :1]
         if not ((seen >= 0) & (seen <= MAX_FRAMES)).all():
