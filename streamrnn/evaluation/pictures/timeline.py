@@ -120,7 +120,8 @@ def _ridges(ax: Axes, result: SessionResult, rows: dict[str, int], start: int, e
         return
     starts = np.arange(0, len(t_us), every)
     t = _scaled(result, t_us[starts])
-    broken = np.diff(t_us[starts], prepend=t_us[0]) > 4 * every * result.period_us
+    steps_us = np.diff(t_us[starts], prepend=t_us[0])
+    broken = steps_us > 4 * np.median(steps_us)
     for label, row in rows.items():
         if label in result.labels:
             column = p[:, result.labels.index(label)].astype(np.float64)
