@@ -30,6 +30,11 @@ from streamrnn.model.window import WindowParams
 WINDOW_BOUNDS = (8, 128)
 #: Most numbers of windows that are laid out at once; bounds the memory.
 NUMBERS_AT_ONCE = 1 << 21
+#: A product of at most so many multiplications is no work for several threads (OpenBLAS shares
+#: those above 2**18): no sum depends on their number, and none waits for the others.
+PIECE = 1 << 17
+#: Rows of such a product.
+ROWS = 64
 
 
 def window_spec(n_inputs: int, hidden: int, n_classes: int, median_frames: float) -> WindowSpec:
@@ -107,10 +112,11 @@ class WindowTrainer:
         frames = np.concatenate([before, x])
         hidden = np.empty((n_steps, n_rows, handle.w_in.shape[0]), x.dtype)
         for part, windows in _windows(frames, window):
-            rows = np.maximum(windows @ handle.w_in.T + handle.b_in, 0)
+            rows = np.maximum(_product(windows, handle.w_in.T) + handle.b_in, 0)
             hidden[part] = rows.reshape(hidden[part].shape)
         masked = hidden if out_mask is None else hidden * out_mask
-        logits = masked @ handle.w_out.T + handle.b_out
+        rows = _product(masked.reshape(-1, hidden.shape[2]), handle.w_out.T) + handle.b_out
+        logits = rows.reshape(n_steps, n_rows, -1)
         ends = np.full(n_rows, n_steps) if lengths is None else lengths
         logits[np.arange(n_steps)[:, None] >= ends] = 0
         for b, end in enumerate(ends.tolist()):
@@ -122,15 +128,15 @@ class WindowTrainer:
         hidden = tape.hidden if tape.out_mask is None else tape.hidden * tape.out_mask
         d_rows = d_logits.reshape(-1, d_logits.shape[-1])
         grads = handle.zeros_like()
-        grads.w_out[:] = d_rows.T @ hidden.reshape(len(d_rows), -1)
+        grads.w_out[:] = _outer(d_rows, hidden.reshape(len(d_rows), -1))
         grads.b_out[:] = d_rows.sum(axis=0)
-        d_hidden = d_logits @ handle.w_out
+        d_hidden = _product(d_rows, handle.w_out).reshape(hidden.shape)
         if tape.out_mask is not None:
             d_hidden *= tape.out_mask
         d_hidden *= tape.hidden > 0
         for part, windows in _windows(tape.frames, handle.window):
             d_part = d_hidden[part].reshape(len(windows), -1)
-            grads.w_in[:] += d_part.T @ windows
+            grads.w_in[:] += _outer(d_part, windows)
             grads.b_in[:] += d_part.sum(axis=0)
         return grads
 
@@ -193,3 +199,37 @@ def _windows(frames: Floats, window: int) -> Iterator[tuple[slice, Floats]]:
         part = slice(first, min(first + size, n_steps))
         rows = views[part].transpose(0, 1, 3, 2)
         yield part, rows.reshape(-1, window * n_inputs)
+
+
+def _product(a: Floats, b: Floats) -> Floats:
+    """Return ``a @ b``, (R, K) by (K, N), in pieces too small for a BLAS to share among threads."""
+    total = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+    size = max(1, PIECE // (ROWS * b.shape[1]))
+    for rows in _blocks(len(a)):
+        part = a[rows].reshape(-1, min(ROWS, rows.stop - rows.start), a.shape[1])
+        sums = total[rows].reshape(*part.shape[:2], -1)
+        for k in range(0, a.shape[1], size):
+            sums += part[:, :, k : k + size] @ b[k : k + size]
+    return total
+
+
+def _outer(a: Floats, b: Floats) -> Floats:
+    """Return ``a.T @ b``, (R, M) by (R, N), in pieces too small for a BLAS to share."""
+    total = np.zeros((a.shape[1], b.shape[1]), a.dtype)
+    size = max(1, PIECE // (ROWS * a.shape[1]))
+    for rows in _blocks(len(a)):
+        n = min(ROWS, rows.stop - rows.start)
+        left = a[rows].reshape(-1, n, a.shape[1]).transpose(0, 2, 1)
+        right = b[rows].reshape(-1, n, b.shape[1])
+        for k in range(0, b.shape[1], size):
+            total[:, k : k + size] += (left @ right[:, :, k : k + size]).sum(axis=0)
+    return total
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Yield all rows that make whole blocks of `ROWS`, then the rest."""
+    whole = n - n % ROWS
+    if whole:
+        yield slice(0, whole)
+    if whole < n:
+        yield slice(whole, n)

@@ -41,10 +41,14 @@ def loss_of(params: WindowParams, batch: Batch, loss: LossSpec) -> float:
     return cross_entropy(logits, batch, loss)[0]
 
 
-@pytest.mark.parametrize("numbers_at_once", [1, 1 << 21])
+@pytest.mark.parametrize(
+    ("numbers_at_once", "piece", "rows"), [(1, 1 << 17, 64), (1 << 21, 1 << 17, 64), (99, 40, 4)]
+)
 @pytest.mark.parametrize("masked", [False, True])
-def test_gradients_are_finite_differences(monkeypatch, masked, numbers_at_once):
+def test_gradients_are_finite_differences(monkeypatch, masked, numbers_at_once, piece, rows):
     monkeypatch.setattr(window_module, "NUMBERS_AT_ONCE", numbers_at_once)
+    monkeypatch.setattr(window_module, "PIECE", piece)
+    monkeypatch.setattr(window_module, "ROWS", rows)
     params, batch, loss = task(1, "float64", masked=masked)
     trainer = WindowTrainer()
     logits, tape = trainer.forward(
@@ -107,6 +111,15 @@ def test_rows_end_where_they_end():
     np.testing.assert_allclose(logits, wanted, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(state.h[0], live.h[0])
     assert not logits[4:, 1].any()
+
+
+@given(rows=st.integers(1, 200), inner=st.integers(1, 300), columns=st.integers(1, 70))
+@settings(max_examples=20)
+def test_products_in_pieces_are_products(rows, inner, columns):
+    rng = np.random.default_rng(rows)
+    a, b = rng.normal(size=(rows, inner)), rng.normal(size=(inner, columns))
+    np.testing.assert_allclose(window_module._product(a, b), a @ b, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(window_module._outer(a.T.copy(), b), a @ b, rtol=0, atol=1e-11)
 
 
 def test_the_window_is_as_long_as_a_gesture_within_bounds():
