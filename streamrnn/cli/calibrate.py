@@ -104,10 +104,9 @@ def _checked(bundle: Bundle, sessions: Sequence[Session], names: Sequence[str]) 
     from streamrnn.cli.live import say
     from streamrnn.sessions.digest import frames_digest
 
-    known = bundle.training.get("sessions")
-    if not isinstance(known, list):
+    known = _trained_on(bundle)
+    if not known:
         say("the model does not say which recordings it was trained on: none could be refused")
-        known = []
     seen: dict[str, str] = {}
     for session, name in zip(sessions, names, strict=True):
         try:
@@ -128,6 +127,15 @@ def _checked(bundle: Bundle, sessions: Sequence[Session], names: Sequence[str]) 
     return list(seen)
 
 
+def _trained_on(bundle: Bundle) -> set[str]:
+    """Return the digests of the recordings that a model was trained on, as far as it says."""
+    entries = bundle.training.get("sessions")
+    if not isinstance(entries, list):
+        return set()
+    return {str(entry["sha256"]) for entry in entries
+            if isinstance(entry, dict) and "sha256" in entry}  # fmt: skip
+
+
 def _finish(bundle: Bundle, found: Calibrated, path: Path, require_claim: bool) -> None:
     """Write the model, or say why it is not written."""
     from dataclasses import replace
@@ -137,11 +145,13 @@ def _finish(bundle: Bundle, found: Calibrated, path: Path, require_claim: bool) 
 
     calibration = found.calibration
     if found.decision is None:
+        left = calibration.chosen
+        found_some = f"the least that finds a gesture gives {left.n_false} false activations"
         raise StreamRNNError(
             f"no decision keeps {calibration.max_false_per_hour:g} false activations an hour on "
-            f"these recordings ({calibration.chosen.n_false} are left at the highest thresholds); "
-            "no model was written: look at them (streamrnn evaluate), train with such movements "
-            "as recordings without labels, or allow more"
+            f"these recordings ({found_some if left.n_hit else 'none finds a gesture'}); no model "
+            "was written: look at them (streamrnn evaluate), train with such movements as "
+            "recordings without labels, or allow more"
         )
     if require_claim and not calibration.is_shown:
         raise StreamRNNError(f"{calibration.claim}; no model was written (--require-claim)")

@@ -101,7 +101,7 @@ class Calibration:
     chosen, without_budget : Point
         The decision that was taken, and the one with the highest recall.
     curve : tuple of Point
-        False activations against misses as the common threshold rises, times as chosen; each point
+        False activations against misses: the best of all decisions that were tried. Each point
         misses more than the one before, and has fewer false activations.
     """
 

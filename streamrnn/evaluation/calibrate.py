@@ -56,7 +56,7 @@ class Calibrated:
     decision : DecisionConfig or None
         None: no decision keeps the budget on these recordings.
     calibration : Calibration
-        With None above, its `chosen` is the decision with the fewest false activations.
+        With None above, its `chosen` has the fewest false activations of those that find a gesture.
     notes : tuple of str
         What a person should know, one line each.
     """
@@ -115,8 +115,9 @@ def calibrate(
     if search.n_gestures >= MIN_GESTURES:
         begin = replace(begin, temperature=fit_temperature(runs))
     config, is_kept = chooser.choose(begin)
-    curve = [(t, search.tally(with_threshold(config, t))) for t in THRESHOLDS]
-    points = [budget.point(t, counts) for t, counts in curve]
+    for threshold in THRESHOLDS:
+        search.tally(_moved(config, threshold))
+    points = [budget.point(tried.enter, counts) for tried, counts in search.tried]
     chosen = budget.point(config.enter, search.tally(config))
     subjects = {run.subject for run in runs if run.subject}
     is_shown = is_kept and not is_nominal and chosen.upper_per_hour <= max_false_per_hour
@@ -154,10 +155,10 @@ def front(points: Sequence[Point]) -> tuple[Point, ...]:
     """Return the points that no other one beats in both misses and false activations.
 
     They are in order: each misses more than the one before and has fewer false activations. Of
-    equal ones the one with the lowest threshold stays.
+    equal ones the one with fewer confusions and repeats stays.
     """
     kept: list[Point] = []
-    for point in sorted(points, key=lambda p: (-p.n_hit, p.n_false, p.threshold)):
+    for point in sorted(points, key=lambda p: (-p.n_hit, p.n_false, p.n_confused + p.n_repeated)):
         if not kept or point.n_false < kept[-1].n_false:
             kept.append(point)
     return tuple(kept)
@@ -217,7 +218,9 @@ class _Chooser:
             if self._keeps(config, n_allowed) and self._search.tally(config).n_hit:
                 kept.append(self._own_thresholds(config, n_allowed))
         if not kept:
-            return self._best(start, 0), False
+            some = [option for option in self._search.tried if option[1].n_hit]
+            least = min(some, key=lambda o: (o[1].n_false, -o[1].n_hit), default=(start, None))
+            return least[0], False
         by_bound, by_estimate = (self._search.tally(config).n_hit for config in (kept[0], kept[-1]))
         return kept[0] if by_bound >= SHOWN_SHARE * by_estimate else kept[-1], True
 
@@ -276,6 +279,17 @@ class _Chooser:
         return excess, -counts.n_hit, counts.n_false, others
 
 
+def _moved(config: DecisionConfig, enter: float) -> DecisionConfig:
+    """Return a decision with another common `enter`; classes with their own keep their distance."""
+    steps = THRESHOLDS.index(enter) - THRESHOLDS.index(config.enter)
+    moved = with_threshold(config, enter)
+    for name, own in config.per_class.items():
+        if "enter" in own:
+            at = THRESHOLDS.index(own["enter"]) + steps
+            moved = _class_threshold(moved, name, THRESHOLDS[min(max(at, 0), len(THRESHOLDS) - 1)])
+    return moved
+
+
 def _class_threshold(config: DecisionConfig, name: str, enter: float) -> DecisionConfig:
     own_exit = config.per_class.get(name, {}).get("exit", config.exit)
     return with_class(config, name, enter=enter, exit=min(own_exit, enter))
@@ -297,7 +311,7 @@ def _claim(chosen: Point, budget: _Budget, *, is_shown: bool, is_nominal: bool) 
     sure = f"{100 * budget.confidence:g} %"
     if is_nominal:
         return f"not shown: {seen}, but the recordings' rate is a guess, and so are the hours"
-    bound = f"the {sure} upper bound is {chosen.upper_per_hour:.2g} an hour"
+    bound = f"the {sure} upper bound is {chosen.upper_per_hour:.3g} an hour"
     if is_shown:
         return f"shown: {seen}: {bound}, within the budget of {budget.per_hour:g}"
     needed = hours_needed(budget.per_hour, 0, budget.confidence)
@@ -322,7 +336,7 @@ def _notes(
     if best.n_hit > chosen.n_hit:
         notes.append(
             f"recall would be {best.recall:.3f} if the estimate alone had to keep the budget "
-            f"({best.n_false} false activations, at most {best.upper_per_hour:.2g} an hour)"
+            f"({best.n_false} false activations, at most {best.upper_per_hour:.3g} an hour)"
         )
     if n_gestures < MIN_GESTURES:
         notes.append(

@@ -81,7 +81,7 @@ class _Rows:
         self._run = run
         self._stretches = _stretches(run)
         self._key: tuple[object, ...] = ()
-        self._smoothed: F64 = np.empty((0, 0))
+        self._smoothed: F32 | F64 = np.empty((0, 0))
         self._activity: F64 = np.empty(0)
         self._blocks: dict[int, list[_Row]] = {}
 
@@ -101,16 +101,19 @@ class _Rows:
         if key == self._key:
             return
         p = at_temperature(self._run.probabilities, config.temperature)
+        self._smoothed = p if config.smooth_ms == 0 else self._means(p, machine)
+        self._activity = 1.0 - self._smoothed[:, NULL_CLASS].astype(np.float64)
+        self._key = key
+        self._blocks.clear()
+
+    def _means(self, p: F32, machine: DecisionMachine) -> F64:
         smoother = machine.smoother
-        parts = []
+        parts = [np.empty((0, p.shape[1]))]
         for first, behind, _ in self._stretches:
             smoother.reset()
             parts.append(smoother.push(np.ascontiguousarray(p[first:behind])))
         smoother.reset()
-        self._smoothed = np.concatenate(parts) if parts else np.empty(p.shape)
-        self._activity = 1.0 - self._smoothed[:, NULL_CLASS]
-        self._key = key
-        self._blocks.clear()
+        return np.concatenate(parts)
 
     def _decide(
         self, machine: DecisionMachine, first: int, behind: int, events: list[Event]

@@ -45,15 +45,21 @@ class Search:
         self.one = 0.5 / max(1, self.n_gestures)
         lengths = gesture_ms(rerun.runs).values()
         self._gesture_us = 1e3 * sum(lengths) / len(lengths) if lengths else 1.0
-        self._known: dict[str, Tally] = {}
+        self._known: dict[str, tuple[DecisionConfig, Tally]] = {}
 
     def tally(self, config: DecisionConfig) -> Tally:
         """Return the counts of a decision."""
         key = repr(config)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = tally(self.rerun.runs, self.rerun.found(config))
-        return known
+            counts = tally(self.rerun.runs, self.rerun.found(config))
+            known = self._known[key] = config, counts
+        return known[1]
+
+    @property
+    def tried(self) -> list[tuple[DecisionConfig, Tally]]:
+        """All decisions so far, and their counts."""
+        return list(self._known.values())
 
     def worth(self, config: DecisionConfig) -> float:
         """Return how good a decision is; see the module."""
