@@ -5,14 +5,15 @@ The compiled loops stand in `streamrnn.kernels.live.condition`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from streamrnn.core.types import F32, F64, I64
-from streamrnn.kernels import native
+from streamrnn.kernels import native, pycall
 from streamrnn.kernels.arguments import as_argument
 from streamrnn.kernels.live import condition_slots as at
+from streamrnn.kernels.live.slots import LARGEST_SAMPLE
 from streamrnn.kernels.live.units import CONDITION
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class ConditionKernel:
         self._slots[at.COEFFICIENTS] = native.address(self._coefficients)
         self.slots_at = native.address(self._slots)
         self._state = self.new_states(1)
-        self._state_at = native.address(self._state)
+        self.state_at = native.address(self._state)
         self._run = native.load(CONDITION).condition_rows
 
     def new_states(self, n_streams: int) -> F64:
@@ -107,13 +108,79 @@ class ConditionKernel:
         y, completed_by = np.empty((most, self.n_channels), np.float32), np.empty(most, np.int64)
         address = native.address
         n_out = self._run(
-            self.slots_at, self._state_at, address(x), len(x), address(y), address(completed_by)
+            self.slots_at, self.state_at, address(x), len(x), address(y), address(completed_by)
         )
         return y[:n_out], completed_by[:n_out]
 
     def reset(self) -> None:
         """Forget all frames."""
         self._state[:] = 0
+
+
+class FrameConditioner:
+    """One stream's frames one by one, from all its columns, as one compiled call.
+
+    Parameters
+    ----------
+    kernel : ConditionKernel
+        Whose stream goes on; the same bits as its `push`.
+    columns : int64 (n,)
+        The model's among the stream's columns.
+    n_columns : int
+        How many the stream has.
+
+    Attributes
+    ----------
+    push : callable
+        Takes a float32 array of ``n_columns`` samples; returns how many model frames it completes,
+        0 to `MOST_FRAMES`, or -1 for a frame with a sample that is NaN or beyond 1e18 in the
+        model's columns, which changes nothing.
+    frames : tuple of float32 (1, n)
+        Those model frames, in order; overwritten by the next call.
+    newest : float32 (n,)
+        The model's columns of the newest frame of the stream.
+    """
+
+    def __init__(self, kernel: ConditionKernel, columns: I64, n_columns: int) -> None:
+        n = kernel.n_channels
+        if len(columns) != n or not 0 <= columns.min() <= columns.max() < n_columns:
+            raise ValueError(f"columns are {columns}, expected {n} of 0..{n_columns - 1}")
+        self._kernel, self._n_columns = kernel, n_columns
+        self._columns = np.array(columns, np.int64)
+        self._out: F32 = np.zeros((MOST_FRAMES, n), np.float32)
+        self.newest: F32 = np.zeros(n, np.float32)
+        self.frames = tuple(self._out[k : k + 1] for k in range(MOST_FRAMES))
+        slots, address = pycall.context(at.N_CALL_SLOTS), native.address
+        slots[[at.N_PICKED, at.SLOTS, at.STATE]] = n, kernel.slots_at, kernel.state_at
+        slots[at.COLUMNS], slots[at.PICKED] = address(self._columns), address(self.newest)
+        slots[at.OUT] = address(self._out)
+        self.push = pycall.method(
+            "push", native.load(CONDITION).address("condition_call"), slots, self._convert,
+            dtype=np.float32, n_elements=n_columns, n_columns=n_columns,
+        )  # fmt: skip
+
+    def push_rows(self, x: F32) -> tuple[F32, I64]:
+        """Take the next frames, of the model's columns alone; see `ConditionKernel.push`."""
+        self.newest[:] = x[-1]
+        return self._kernel.push(x)
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._kernel.reset()
+
+    def _convert(self, x: Any) -> int:
+        """Take a frame that the kernel did not, or say what is wrong."""
+        a = np.asarray(x)
+        if a.dtype != np.float32 or a.size != self._n_columns:
+            raise ValueError(
+                f"a frame is {a.dtype} of {a.size} samples, expected float32 of {self._n_columns}"
+            )
+        picked = a.reshape(-1)[self._columns]
+        if not (np.abs(picked) < LARGEST_SAMPLE).all():
+            return -1
+        y, _ = self.push_rows(picked[None])
+        self._out[: len(y)] = y
+        return len(y)
 
 
 class ManyConditioned:

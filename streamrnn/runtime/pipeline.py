@@ -18,6 +18,7 @@ from streamrnn.decision.explain import Explain
 from streamrnn.decision.watcher import open_machine
 from streamrnn.features.conditioner import Conditioner
 from streamrnn.kernels.backend import Backend
+from streamrnn.kernels.condition import FrameConditioner
 from streamrnn.kernels.live.pusher import LARGEST_SAMPLE
 from streamrnn.model.window import open_network
 from streamrnn.runtime import gaps
@@ -99,7 +100,7 @@ class Pipeline:
         self._info: StreamInfo | None = None
         self._columns: I64 = np.zeros(0, np.int64)
         self._conditioner: Conditioner | None = None
-        self._newest: F32 = np.zeros(0, np.float32)  # of the stream; used with a conditioner only
+        self._front: FrameConditioner | None = None  # what it does to this stream's columns
         self._last_seq: int | None = None
         self._last_t_us = 0
         self._pending: Gap | None = None
@@ -139,9 +140,12 @@ class Pipeline:
         self.bundle.check_stream(info)
         self._columns = self.bundle.column_indices(info)
         self._conditioner = self.bundle.conditioner(info.rate_hz)
-        self._engine = open_engine(
-            self.bundle, self._network, self._decision, self._columns, info.n_channels
-        )
+        columns, n_columns = self._columns, info.n_channels
+        self._front = None
+        if self._conditioner is not None:
+            self._front = FrameConditioner(self._conditioner.kernel, columns, n_columns)
+            columns, n_columns = np.arange(len(columns)), len(columns)
+        self._engine = open_engine(self.bundle, self._network, self._decision, columns, n_columns)
         if self._last_seq is not None:
             self._pending = gaps.merge(self._pending, Gap("reboot", restart=True))
         self._info = info
@@ -171,9 +175,11 @@ class Pipeline:
         engine = self._engine
         if engine is None:
             raise ValueError("frames before the stream's layout: call start() first")
-        if len(frames) == 1 and self._pending is None and self._conditioner is None:
+        if len(frames) == 1 and self._pending is None:
             seq = frames.seq.item()
             if self._last_seq is not None and seq == self._last_seq + 1:
+                if self._front is not None:
+                    return self._push_conditioned(engine, self._front, frames, seq)
                 return self._push_next(engine, frames, seq)
         return self._push_block(engine, frames)
 
@@ -188,16 +194,42 @@ class Pipeline:
             mark = timer.lap("inference", mark)
         self._last_seq, self._last_t_us = seq, frames.t_us.item()
         self.n_frames += 1
-        if self.observer is not None:
-            probabilities, energy = engine.probabilities[None].copy(), engine.energy.copy()
-            self.observer(Block(probabilities, energy, frames.seq, frames.t_us))
         events: list[Event] = []
-        decision = self._decision
-        of_frame = engine.energy.item() if decision.reads_energy else math.inf
-        decision.decide(engine.smoothed.tolist(), seq, self._last_t_us, events, of_frame)
+        self._decide_newest(engine, frames, seq, events)
         if timer:
             timer.lap("decision", mark)
         return events
+
+    def _push_conditioned(
+        self, engine: Engine, front: FrameConditioner, frames: Frames, seq: int
+    ) -> Sequence[Record]:
+        """Take the frame that follows the last one; it completes some frames of the model."""
+        timer = self.timer
+        mark = timer.start() if timer else 0
+        n = front.push(frames.x)
+        if n < 0:
+            self.n_invalid += 1
+            return []
+        self._last_seq, self._last_t_us = seq, frames.t_us.item()
+        self.n_frames += 1
+        events: list[Event] = []
+        for x in front.frames[:n]:
+            engine.push(x)
+            if timer:
+                mark = timer.lap("inference", mark)
+            self._decide_newest(engine, frames, seq, events)
+            if timer:
+                mark = timer.lap("decision", mark)
+        return events
+
+    def _decide_newest(self, engine: Engine, frames: Frames, seq: int, events: list[Event]) -> None:
+        """Decide on the model's frame that was just taken, which `frames`, one, completed."""
+        if self.observer is not None:
+            probabilities, energy = engine.probabilities[None].copy(), engine.energy.copy()
+            self.observer(Block(probabilities, energy, frames.seq, frames.t_us))
+        decision = self._decision
+        of_frame = engine.energy.item() if decision.reads_energy else math.inf
+        decision.decide(engine.smoothed.tolist(), seq, self._last_t_us, events, of_frame)
 
     def _push_block(self, engine: Engine, frames: Frames) -> Sequence[Record]:
         """Take any frames: many, the first, behind a gap, or damaged."""
@@ -242,7 +274,7 @@ class Pipeline:
             records: list[Record] = [GapRecord(reason, **at, n_missing=n_missing, action="filled")]
             if n_missing:
                 self.n_filled += n_missing
-                newest = engine.newest if self._conditioner is None else self._newest
+                newest = engine.newest if self._front is None else self._front.newest
                 last = Frames(
                     newest[None].copy(),
                     np.array([last_seq], np.int64),
@@ -252,8 +284,8 @@ class Pipeline:
             return records
         records = list(self._decision.reset(None if restart else int(part.t_us[0])))
         engine.reset()
-        if self._conditioner is not None:
-            self._conditioner.reset()
+        if self._front is not None:
+            self._front.reset()
         self.n_resets += 1
         missing = None if restart else n_missing
         records.append(GapRecord(reason, **at, n_missing=missing, action="reset"))
@@ -266,8 +298,9 @@ class Pipeline:
             return [r for n in starts for r in self._run(engine, frames[n : n + BLOCK_FRAMES])]
         timer = self.timer
         mark = timer.start() if timer else 0
-        if self._conditioner is not None:
-            frames = self._conditioned(self._conditioner, frames)
+        if self._front is not None:
+            x, at = self._front.push_rows(frames.x)
+            frames = Frames(x, frames.seq[at], frames.t_us[at])
             if len(frames) == 0:
                 return []
         probabilities, smoothed, energy = engine.run(frames.x)
@@ -286,9 +319,3 @@ class Pipeline:
     def _stream_hz(self) -> float:
         """Return the rate by which missing frames are counted as time."""
         return self.bundle.rate_hz if self._conditioner is None else self._conditioner.stream_hz
-
-    def _conditioned(self, conditioner: Conditioner, frames: Frames) -> Frames:
-        """Return the model's frames that consecutive frames of the stream complete."""
-        self._newest = frames.x[-1].copy()
-        x, at = conditioner.push(frames.x)
-        return Frames(x, frames.seq[at], frames.t_us[at])

@@ -18,7 +18,7 @@ from streamrnn.features.conditioner import SignalSpec
 from streamrnn.runtime import pipeline as pipeline_module
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.offline import run_session, run_session_with_probabilities
-from streamrnn.runtime.pipeline import Pipeline
+from streamrnn.runtime.pipeline import Block, Pipeline
 from streamrnn.sessions.session import Session
 
 ways = pytest.mark.parametrize("way", WAYS)
@@ -45,14 +45,19 @@ def test_events_are_those_of_the_recording_conditioned_offline(way, cuts, lost, 
     if not len(frames):
         return
     expected = by_hand(frames, model, info)
-    whole, events = run_two([frames], model, info)
+    seen: list[Block] = []
+    whole, events = run_two([frames], model, info, observer=seen.append)
     assert events == expected
     assert whole.n_frames == len(frames)
     edges = sorted({0, len(frames), *(min(c, len(frames)) for c in cuts)})
     pieces = [frames[a:b] for a, b in itertools.pairwise(edges)]
     assert run_two(pieces, model, info)[1] == expected
-    singly, events = run_two([frames[k : k + 1] for k in range(len(frames))], model, info)
+    one_by_one: list[Block] = []
+    pieces = [frames[k : k + 1] for k in range(len(frames))]
+    singly, events = run_two(pieces, model, info, observer=one_by_one.append)
     assert events == expected
+    for column, other in zip(zip(*seen, strict=True), zip(*one_by_one, strict=True), strict=True):
+        assert np.concatenate(column).tobytes() == np.concatenate(other).tobytes()
     for name in ("n_frames", "n_filled", "n_missing", "n_resets"):
         assert getattr(singly, name) == getattr(whole, name)
     assert singly.probabilities.tobytes() == whole.probabilities.tobytes()

@@ -14,7 +14,7 @@ from streamrnn.features import filters
 from streamrnn.features.conditioner import Conditioner, SignalSpec
 from streamrnn.runtime import gaps
 from streamrnn.runtime.bundle import Bundle
-from streamrnn.runtime.pipeline import Pipeline
+from streamrnn.runtime.pipeline import Observer, Pipeline
 
 #: A stream at 200 Hz as an envelope, for a network at 100 Hz.
 ENVELOPE = filters.muscle(200.0, mains_hz=50.0, envelope_hz=8.0)
@@ -49,10 +49,14 @@ def frames_of(way: str, n: int, seed: int = 0) -> Frames:
 
 
 def run_two(
-    items: Iterable[Frames], model: Bundle, info: StreamInfo, kernel: str = "cpu"
+    items: Iterable[Frames],
+    model: Bundle,
+    info: StreamInfo,
+    kernel: str = "cpu",
+    observer: Observer | None = None,
 ) -> tuple[Pipeline, list[Event]]:
     """Return a pipeline behind some frames, and the events."""
-    pipeline = Pipeline(model, backend(kernel))
+    pipeline = Pipeline(model, backend(kernel), observer=observer)
     pipeline.start(info)
     records = [record for item in items for record in pipeline.push(item)]
     records += pipeline.finish()

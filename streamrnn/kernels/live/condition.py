@@ -13,10 +13,19 @@ import numpy as np
 from streamrnn.kernels.jit import kernel
 from streamrnn.kernels.live import condition_slots as at
 from streamrnn.kernels.live.slots import LARGEST_SAMPLE
-from streamrnn.kernels.objects import f8_pointer
+from streamrnn.kernels.objects import (
+    array_data,
+    f4_pointer,
+    f8_pointer,
+    fall_back,
+    i8_pointer,
+    integer,
+    slots_of,
+)
 from streamrnn.kernels.rnn.simd import offset
 
-_LARGEST = LARGEST_SAMPLE
+#: The largest plausible sample.
+_LARGEST = float(np.nextafter(np.float32(LARGEST_SAMPLE), np.float32(0)))
 _SMALLEST = at.SMALLEST_MEMORY
 
 
@@ -137,6 +146,29 @@ def condition_rows(slots: Any, state: Any, x: Any, n_rows: int, out: Any, comple
             completed_by[n_done] = r
             n_done += 1
     return int(n_done)
+
+
+@kernel
+def condition_call(context: int, argument: int) -> int:
+    """Entry: `condition_frame` of one frame of all the stream's columns, as an array.
+
+    Returns how many model frames there are; -1, changing nothing, for a damaged frame.
+    """
+    slots = slots_of(context)
+    data = array_data(slots, argument)
+    if data == 0:
+        return int(fall_back(slots, argument))
+    s, frame = i8_pointer(slots), f4_pointer(data)
+    columns, picked = i8_pointer(s[at.COLUMNS]), f4_pointer(s[at.PICKED])
+    is_good = True
+    for i in range(s[at.N_PICKED]):
+        is_good &= abs(frame[columns[i]]) < LARGEST_SAMPLE
+    if not is_good:
+        return int(integer(-1))
+    for i in range(s[at.N_PICKED]):
+        picked[i] = frame[columns[i]]
+    words, state = i8_pointer(s[at.SLOTS]), f8_pointer(s[at.STATE])
+    return int(integer(condition_frame(words, state, picked, f4_pointer(s[at.OUT]))))
 
 
 @kernel

@@ -38,6 +38,7 @@ CONDITION = Unit(
     "condition",
     "streamrnn.kernels.live.condition",
     {
+        "condition_call": "i8 i8 -> i8",
         "condition_rows": "i8* f8* f4* i8 f4* i8* -> i8",
         "condition_tick": "i8* f8* i8 i8* f4* i8 f4* i8*",
     },
