@@ -145,6 +145,7 @@ def test_who_asks_hears_that_a_stream_is_resampled():
         "half the rate": (50.0, 100.0),
         "three quarters": (75.0, 100.0),
         "a little more": (119.0, 100.0),
+        "twice": (200.0, 100.0),
         "twice, as trained": None,
         "filtered": None,
         "filtered at its rate": None,
@@ -175,3 +176,19 @@ def test_a_model_file_keeps_filters_to_the_last_digit(tmp_path):
 def test_parts_that_no_stream_fits_are_refused():
     with pytest.raises(ConfigError, match="less than half of the model's 100 Hz"):
         replace(bundle(), signal=SignalSpec(40.0))
+
+
+def test_a_device_that_comes_back_at_another_rate_is_a_new_stream():
+    model, first, second = bundle(), frames_of("a little more", 120, 1), frames_of("twice", 200, 2)
+    pipeline = Pipeline(model, backend())
+    pipeline.start(info_of("a little more"))
+    pipeline.push(first)
+    for info, frames in ((info_of("twice"), second), (INFO, make_frames(90))):
+        pipeline.push(info)
+        pipeline.push(frames)
+        fresh = Pipeline(model, backend())
+        fresh.start(info)
+        fresh.push(frames)
+        assert pipeline.probabilities.tobytes() == fresh.probabilities.tobytes()
+        assert pipeline.resampled_hz == fresh.resampled_hz
+    assert pipeline.n_resets == 2

@@ -23,6 +23,7 @@ WAYS: dict[str, tuple[float, SignalSpec | None]] = {
     "half the rate": (50.0, None),
     "three quarters": (75.0, None),
     "a little more": (119.0, None),
+    "twice": (200.0, None),
     "twice, as trained": (200.0, SignalSpec(200.0)),
     "filtered": (200.0, ENVELOPE),
     "filtered at its rate": (100.0, filters.muscle(100.0, low_hz=5.0, envelope_hz=0.0)),
