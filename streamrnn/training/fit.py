@@ -173,7 +173,7 @@ class TrainingRun:
             self._shown_classes(), len(data.labels), config.class_weight_power, config.null_cap
         )
         self.loss = LossSpec(weights, config.label_smoothing)
-        self.watch = held_out_of(data, config, backend, weights)
+        self.watch = held_out_of(data, config, self.backend, weights)
         rng = np.random.default_rng(config.seed)
         params = first_weights(data, config, int(rng.integers(2**31)))
         self.now = Checkpoint(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from streamrnn.kernels.rnn import reference
 from streamrnn.model.spec import WindowSpec
 from streamrnn.model.window import WindowNetwork, WindowParams, init_window_params
 from streamrnn.training import window as window_module
+from streamrnn.training.fit import TrainingStopped, fit
 from streamrnn.training.window import WindowTrainer, cross_entropy, window_spec
 
 
@@ -127,3 +130,29 @@ def test_the_window_is_as_long_as_a_gesture_within_bounds():
     assert window_spec(6, 64, 5, 0.0).window == 8
     assert window_spec(6, 64, 5, 500.0).window == 128
     assert window_spec(4096, 64, 5, 500.0).window * 4096 <= 1 << 20
+
+
+@pytest.mark.parametrize("labels", ["frame", "trial", "rows"])
+def test_it_learns_the_tiny_task_in_every_form(make_session, config, labels):
+    gaps = labels == "frame"
+    sessions = [make_session(n, subject=f"s{n}", gaps=gaps) for n in range(5)]
+    bundle = fit(sessions, replace(config, model="mlp-window", hidden=(16,), labels=labels))
+    assert isinstance(bundle.params, WindowParams)
+    assert bundle.training["held_out_event_f1"] > 0.9
+
+
+def test_a_resumed_run_ends_in_the_same_weights(sessions, config, tmp_path):
+    config = replace(config, model="mlp-window", hidden=(8,))
+    whole = fit(sessions, config)
+    n_asked = 0
+
+    def stop() -> bool:
+        nonlocal n_asked
+        n_asked += 1
+        return n_asked > 40
+
+    with pytest.raises(TrainingStopped):
+        fit(sessions, config, checkpoint_dir=tmp_path, should_stop=stop)
+    resumed = fit(sessions, config, checkpoint_dir=tmp_path, resume=True)
+    for a, b in zip(resumed.params.arrays(), whole.params.arrays(), strict=True):
+        assert a.tobytes() == b.tobytes()
