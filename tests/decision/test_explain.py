@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrnn.core.records import to_json_line
-from streamrnn.decision import DecisionConfig
+from streamrnn.decision import DecisionConfig, DecisionMachine
 from streamrnn.decision.explain import NEAR_MARGIN, REASONS, Explanation
-from streamrnn.decision.watcher import ExplainingMachine
+from streamrnn.decision.watcher import ExplainingMachine, open_machine
 
 EARLY = DecisionConfig(min_ms=100, fire="sure", sure=0.8, deadline_ms=300.0)
 
@@ -140,3 +140,7 @@ def test_one_gesture_has_no_runner_up():
         machine.decide(p, n, n * 20_000, events)
     (one,) = told
     assert (one.runner_up, one.runner_up_share, one.energy) == (None, None, None)
+
+
+def test_who_asks_for_no_reasons_has_a_plain_machine():
+    assert type(open_machine(EARLY, LABELS, 50.0)) is DecisionMachine
