@@ -224,13 +224,13 @@ def _timelines(report: Report, shown: Sequence[SessionResult]) -> str:
         parts = strips(result)
         whole = sum(end - start for start, end in parts) >= result.end_us - result.start_us
         part = "" if whole else "; the stretches with most mistakes are shown"
-        figures.append(
-            _picture(
-                timeline(result, f"timeline{k}"),
-                f"{printable(result.name)}{why}: {len(result.missed)} of {len(result.truth)} "
-                f"gestures missed, {len(result.found) - len(result.pairs)} false events{part}.",
-            )
+        n_false = len(result.found) - len(result.pairs)
+        counts = (
+            f"{len(result.missed)} of {len(result.truth)} gestures missed, "
+            f"{n_false} false event{'s' * (n_false != 1)}"
         )
+        caption = f"{printable(result.name)}{why}: {counts}{part}."
+        figures.append(_picture(timeline(result, f"timeline{k}"), caption))
     return _section("Timeline", f'<div class="stack">{"".join(figures)}</div>' if figures else "")
 
 
@@ -296,15 +296,15 @@ def _certainty(
 def _groups(groups: Sequence[Mapping[str, Any]], by: str) -> str:
     if len(groups) < 2:
         return ""
-    second = "sessions" if by == "subject" else "subject"
+    people = by == "subject"  # a session may hold one class: a mean over classes says little
     rows = [
-        [g["name"], g["n_sessions" if by == "subject" else "subject"],
+        [g["name"], g["n_sessions" if people else "subject"],
          *_cells(g["n_true"], g["n_found"], g["n_hit"]), g["n_in_null"],
-         *_shares(g["recall"], g["f1"], g["macro_f1"])]
+         *_shares(g["precision"], g["recall"], g["macro_f1" if people else "f1"])]
         for g in groups
     ]  # fmt: skip
-    head = (by, second, *_HEAD[:5], "in null", "recall", "F1 of all", "mean F1")
-    return _table(head, rows)
+    second, last = ("sessions", "mean F1") if people else ("subject", "F1")
+    return _table((by, second, *_HEAD[:5], "in null", "precision", "recall", last), rows)
 
 
 def _folds(folds: Sequence[Mapping[str, Any]]) -> str:

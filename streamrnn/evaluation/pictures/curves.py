@@ -30,13 +30,14 @@ def delay_histogram(delays: Sequence[float], unit: str) -> str:
                 alpha=0.75, edgecolor=style.PAPER, linewidth=0.6)  # fmt: skip
         top = ax.get_ylim()[1]
         ax.set_ylim(0, top * 1.16)
-        for share, line in ((50, "-"), (95, "--")):
-            value = float(np.percentile(delays, share))
-            ax.axvline(value, ymax=0.9, color=style.INK, lw=1.1, ls=line)
-            ax.annotate(
-                f"{'median' if share == 50 else '95 %'} {value:.0f}", (value, top * 1.06),
-                ha="right" if share == 50 else "left", fontsize=8,
-            )  # fmt: skip
+        p50, p95 = (float(np.percentile(delays, share)) for share in (50, 95))
+        left, right = ax.get_xlim()
+        near = p95 - p50 < 0.25 * (right - left)
+        for value, words, line, height in (
+            (p50, "median", "-", 1.1), (p95, "95 %", "--", 1.01 if near else 1.1)
+        ):  # fmt: skip
+            ax.plot([value, value], [0, height * top], color=style.INK, lw=1.1, ls=line)
+            ax.annotate(f" {words} {value:.0f}", (value, height * top), va="top", fontsize=8)
         ax.set_xlabel(f"{unit} from the onset of the gesture until the event")
         ax.set_ylabel("events")
         ax.grid(visible=False, axis="x")
@@ -78,11 +79,13 @@ def det(points: Sequence[tuple[float, float]], here: tuple[float, float], unit: 
         ax.set_xscale("symlog", linthresh=least, linscale=0.4)
         ax.set_xticks(*_log_ticks(least, most))
         ax.minorticks_off()
-        ordered = sorted(points)
-        ax.plot([x for x, _ in ordered], [100 * y for _, y in ordered], color=style.BLUE,
-                marker="o", ms=2.6)  # fmt: skip
-        ax.plot([here[0]], [100 * here[1]], marker="D", ms=6, color=style.RED, lw=0,
-                label="this model's decision")  # fmt: skip
+        ax.scatter([x for x, _ in points], [100 * y for _, y in points], 8, color=style.SKY,
+                   linewidths=0)  # fmt: skip
+        best = _best(points)
+        ax.step([x for x, _ in best], [100 * y for _, y in best], where="post", color=style.BLUE,
+                label="best threshold")  # fmt: skip
+        ax.plot([here[0]], [100 * here[1]], marker="D", ms=5, color=style.RED, lw=0,
+                clip_on=False, zorder=4, label="this model's decision")  # fmt: skip
         ax.set_xlim(left=0 if min((x for x, _ in (*points, here))) <= 0 else None)
         ax.set_ylim(0, max(5.0, *(104 * y for _, y in (*points, here))))
         ax.set_xlabel(f"false activations {unit}")
@@ -91,13 +94,23 @@ def det(points: Sequence[tuple[float, float]], here: tuple[float, float], unit: 
         return style.to_svg(drawn, "det", "Misses against false activations")
 
 
+def _best(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the fewest misses that can be had for so many false activations or fewer."""
+    best: list[tuple[float, float]] = []
+    for x, y in sorted(points):
+        if not best or y < best[-1][1]:
+            best.append((x, y))
+    return [*best, (max(x for x, _ in points), best[-1][1])]
+
+
 def _log_ticks(least: float, most: float) -> tuple[list[float], list[str]]:
     """Return 0, round numbers from about `least` to `most`, and how to write them."""
     first, last = math.floor(math.log10(least)), math.ceil(math.log10(most))
     steps = (1, 2, 5) if last - first <= 2 else (1,)
     ticks = [k * 10.0**power for power in range(first, last + 1) for k in steps]
-    ticks = [0.0, *(tick for tick in ticks if 0.99 * least <= tick <= 1.01 * most)]
-    return ticks, [f"{tick:g}" for tick in ticks]
+    ticks = [tick for tick in ticks if 0.99 * least <= tick <= 1.01 * most]
+    ticks = [0.0, *(ticks if len(ticks) > 1 else sorted({least, most}))]
+    return ticks, [f"{tick:.3g}" for tick in ticks]
 
 
 def learning(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

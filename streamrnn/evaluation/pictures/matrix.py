@@ -35,6 +35,8 @@ def confusion(
 
     n = len(names)
     sums = counts.sum(axis=1, keepdims=True)
+    if not shares:  # a few events where there was nothing are few, not all of their row
+        sums[0] = max(int(sums[0, 0]), int(np.median(sums)))
     part = np.divide(counts, sums, out=np.zeros(counts.shape), where=sums > 0)
     size = style.HALF
     with style.figure(size, size * 0.86) as (drawn, (ax,)):
