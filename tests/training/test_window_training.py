@@ -136,7 +136,8 @@ def test_the_window_is_as_long_as_a_gesture_within_bounds():
 def test_it_learns_the_tiny_task_in_every_form(make_session, config, labels):
     gaps = labels == "frame"
     sessions = [make_session(n, subject=f"s{n}", gaps=gaps) for n in range(5)]
-    bundle = fit(sessions, replace(config, model="mlp-window", hidden=(16,), labels=labels))
+    config = replace(config, model="mlp-window", hidden=(16,), labels=labels, epochs=20)
+    bundle = fit(sessions, config)
     assert isinstance(bundle.params, WindowParams)
     assert bundle.training["held_out_event_f1"] > 0.9
 
