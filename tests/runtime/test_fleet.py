@@ -425,8 +425,8 @@ def test_real_recordings_side_by_side(data_dir: Path) -> None:
     sessions = [import_uhh(path) for path in paths]
     channels, rate_hz = sessions[0].info.channels, sessions[0].info.rate_hz or 50.0
     chain = FeatureChain.fit([s.frames.x for s in sessions], channels, rate_hz, FeatureConfig())
-    params = init_params(NetworkSpec(chain.n_outputs, (24,), 4), seed=1)
-    params.w_out[:] *= 8  # untrained, but not undecided
+    params = init_params(NetworkSpec(chain.n_outputs, (24,), 4), seed=5)
+    params.w_out[:] *= 30  # untrained, but not undecided
     decision = DecisionConfig(enter=0.8, exit=0.7, min_ms=40, smooth_ms=40)
     labels = ("none", "a", "b", "c")
     model = Bundle(params, chain, labels, rate_hz, channels, decision)
