@@ -43,7 +43,8 @@ class Explanation:
     limit, value : float or None
         Its value, and what was measured against it, in the option's unit.
     share : float
-        Mean probability of `gesture` over these frames, 0..1.
+        Mean probability of `gesture` over these frames, 0..1; of a run, as far as it remembers
+        them (`evidence_ms`).
     runner_up : str or None
         The gesture that came second; None where there is only one.
     runner_up_share : float or None
