@@ -43,7 +43,8 @@ from benchmarks.accuracy.summary import (
 from benchmarks.report import RESULTS, finish
 from benchmarks.report import table as as_table
 from streamrnn.evaluation.heldout import HeldOutRun
-from streamrnn.kernels.backend import get_backend
+from streamrnn.kernels.backend import Backend, get_backend
+from streamrnn.runtime.bundle import Bundle
 from streamrnn.training.config import TrainConfig
 from streamrnn.training.cross import cross_validate
 from streamrnn.training.recipe import train
@@ -159,15 +160,11 @@ def work(job: Job) -> Result:
     config = config_of(job)
     backend = get_backend(config.backend)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = train(fold.train, config, directory=Path(folder))
-        seconds = time.monotonic() - started
-        inner: list[HeldOutRun] = []
-        if protocol.kind == "events":  # the runs that training itself chose the decision on
-            _, parts = cross_validate(
-                fold.train, config, backend, directory=Path(folder), resume=True
-            )
-            inner = [run for part in parts for run in part.runs]
+    if protocol.kind == "events":
+        bundle, inner = _with_inner(fold, config, backend)
+    else:
+        bundle, inner = train(fold.train, config), []
+    seconds = time.monotonic() - started
     counts = judge(protocol, bundle, fold, backend, inner)
     facts = bundle.training.get("cross_validation", {})
     return {
@@ -181,6 +178,17 @@ def work(job: Job) -> Result:
         "decision": asdict(bundle.decision),
         **counts,
     }
+
+
+def _with_inner(
+    fold: Fold, config: TrainConfig, backend: Backend
+) -> tuple[Bundle, list[HeldOutRun]]:
+    """Train a fold; return the runs, too, on which training itself chose the decision."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bundle = train(fold.train, config, directory=folder)
+        _, parts = cross_validate(fold.train, config, backend, directory=folder, resume=True)
+    return bundle, [run for part in parts for run in part.runs]
 
 
 def fold_of(protocol: Protocol, job: Job) -> Fold:

@@ -13,7 +13,7 @@ from benchmarks.accuracy.sets import SETS
 from benchmarks.accuracy.sets.archive import zip_members
 from benchmarks.accuracy.sets.build import numbers, stream, trial
 from streamrnn.core.types import Channel, Label
-from streamrnn.sessions.labels import class_names
+from streamrnn.sessions.labels import class_names, frame_labels
 
 #: Set -> sessions, frames, classes with the null class, sessions without a label.
 CONTENT = {
@@ -90,6 +90,21 @@ def test_the_uncut_log_is_for_the_model_that_never_saw_its_person(data_dir):
     events = Counter(label.name for label in uncut.labels)
     assert sum(events.values()) == 102
     assert set(events.values()) == {10, 11}
+
+
+@pytest.mark.data
+def test_the_uncut_log_calls_gestures_as_the_files_cut_from_it_do(data_dir):
+    [uncut] = SETS["uhh_uncut"](data_dir)
+    names = class_names([uncut])
+    row_of = {x.tobytes(): k for k, x in enumerate(uncut.frames.x[:, 3:])}
+    of_uncut = frame_labels(uncut, names)
+    for session in SETS["uhh_imu_gestures"](data_dir):
+        if session.subject == "j":
+            y = frame_labels(session, names)
+            rows = [row_of[x.tobytes()] for x in session.frames.x[:, 3:]]
+            both = (y > 0) & (of_uncut[rows] > 0)
+            assert both.sum() > 0.5 * (y > 0).sum()
+            assert (y[both] == of_uncut[rows][both]).all()
 
 
 def test_numbers_are_read_in_rows():

@@ -14,8 +14,10 @@ from streamrnn.sessions.npz_import import GESTURES, NOMINAL_RATE_HZ, SENSORS, im
 from streamrnn.sessions.session import Session
 
 UHH_PERSONS = ("j", "l", "na", "ni", "s")
-#: Marker columns of the uncut log that stand for gestures 0 to 9, and those without a meaning.
-_UNCUT_KEYS, _UNCUT_OTHERS = "qwertzuiop", "asdfghjklyx"
+#: Marker columns of the uncut log that stand for gestures 0 to 9, and those without a meaning. The
+#: keys lie in a row, q to p, but u and i changed places: the frames of file j_6 stand where i is
+#: marked, those of j_7 where u is, and the other people's files 6 and 7 agree with j's.
+_UNCUT_KEYS, _UNCUT_OTHERS = "qwertziuop", "asdfghjklyx"
 _ACTRECTUT_CLASSES = (
     NULL_NAME, "open window", "drink", "water plant", "close window", "cut", "chop", "stir",
     "book", "forehand", "backhand", "smash",
