@@ -215,7 +215,7 @@ def _appraisal(facts: dict[str, Any]) -> list[str]:
     lines = [facts["summary"]]
     if not facts["by"]:
         return lines
-    lines.append(f"asked were {WAYS[facts['by']]}")
+    lines.append(f"asked: {WAYS[facts['by']]}")
     worst = [
         (count["n_found"] / count["n_gestures"], name, count)
         for name, count in facts["classes"].items()

@@ -38,8 +38,8 @@ from streamrnn.training.window import WindowTrainer, window_spec
 DIVERGED = 10.0
 #: The mean of the weights takes in every so-manieth update: a copy of the weights costs something.
 AVERAGE_EVERY = 4
-#: A run of very many short epochs is saved about so many times.
-MAX_SAVES = 100
+#: A run of very many short epochs is watched and saved about so many times.
+MAX_LOOKS = 100
 #: Points of a learning curve in a model.
 MAX_POINTS = 200
 
@@ -59,7 +59,7 @@ class Progress:
     loss : float
         Mean training loss of the epoch.
     held_out_f1, held_out_loss : float or None
-        Score on the held-out sessions; None when nothing is held out.
+        Score on the held-out sessions; None when nothing is held out, or nobody looked.
     seconds_left : float
         If the remaining epochs take as long as those of this run.
     """
@@ -185,7 +185,7 @@ class TrainingRun:
             rng=rng,
             average=params.copy() if config.average else None,
         )
-        self.save_every = max(1, self.plan.n_epochs // MAX_SAVES)
+        self.every = max(1, self.plan.n_epochs // MAX_LOOKS)
         self.n_saved = 0
 
     def _shown_classes(self) -> list[I64]:
@@ -223,7 +223,7 @@ class TrainingRun:
             now.epoch += 1
             score = self._watch()
             now.curve.append((loss, *(score or ())))
-            if now.epoch % self.save_every == 0 or now.epoch == n_epochs:
+            if self._is_due():
                 self.save()
             seconds = (time.monotonic() - started) / (now.epoch - first)
             left = seconds * (n_epochs - now.epoch)
@@ -294,8 +294,12 @@ class TrainingRun:
         for total, new in zip(mean.arrays(), newest.arrays(), strict=True):
             np.add(total, share * (new - total), out=total)
 
+    def _is_due(self) -> bool:
+        """Whether this epoch is looked at and saved: all are, unless they are very many."""
+        return self.now.epoch % self.every == 0 or self.now.epoch == self.plan.n_epochs
+
     def _watch(self) -> tuple[float, float] | None:
-        if self.watch is None:
+        if self.watch is None or not self._is_due():
             return None
         now = self.now
         f1, loss = self.watch(self._model())

@@ -146,17 +146,20 @@ class RowMaker:
         x1, rest1 = (behind.x[0], behind.rest) if behind is not None else (x0, rest0)
         time = (np.arange(n) + 0.5) / n
         first, last = rng.uniform(0, LARGEST_HOLD, 2)
-        over = smooth_step((time - first) / (1.0 - first - last))[:, None]
-        held = x0 + (x1 - x0) * over
-        leaving = 1.0 - smooth_step(2 * time)[:, None] if before is not None else 0.0
-        coming = smooth_step(2 * time - 1.0)[:, None] if behind is not None else 0.0
-        still = rest0 + (rest1 - rest0) * over + (x0 - rest0) * leaving + (x1 - rest1) * coming
-        x = np.where(self._moves, still, held).astype(np.float32)
+        over = smooth_step((time - first) / (1.0 - first - last))
+        leaving = 1.0 - smooth_step(2 * time) if before is not None else np.zeros(n)
+        coming = smooth_step(2 * time - 1.0) if behind is not None else np.zeros(n)
+        start, end = np.where(self._moves, (rest0, rest1), (x0, x1))
+        ends = np.stack(
+            [start, end - start, self._moves * (x0 - rest0), self._moves * (x1 - rest1)]
+        )
+        shares = np.stack([np.ones(n), over, leaving, coming])
+        x = np.einsum("kn,kc->nc", shares, ends).astype(np.float32)  # a BLAS may depend on threads
         x += rng.standard_normal(x.shape, np.float32) * self._noise
         return Piece(x, np.zeros(n, np.int64), np.ones(n, np.float32), near.rest, near.session)
 
 
 def smooth_step(u: F64) -> F64:
     """Return 0 up to 0, 1 from 1 on, and ``3 u^2 - 2 u^3`` between (Perlin 1985)."""
-    inside = np.clip(u, 0.0, 1.0)
+    inside = np.minimum(np.maximum(u, 0.0), 1.0)
     return inside * inside * (3.0 - 2.0 * inside)

@@ -84,7 +84,7 @@ def test_no_option_is_needed_and_what_is_known_is_said(capsys, folder, tmp_path,
     assert (facts["by"], facts["n_gestures"], facts["n_people"]) == ("subject", 15, 3)
     lines = err.splitlines()
     assert facts["summary"] in lines
-    assert any(line.startswith("asked were each person's recordings by a model") for line in lines)
+    assert any(line.startswith("asked: each person's recordings by a model") for line in lines)
     shown = [line.split()[1] for line in lines if line.startswith("cross-validation ")]
     assert sorted(set(shown)) == ["1/3", "2/3", "3/3"]
     assert lines[-1].endswith("-> model.safetensors")

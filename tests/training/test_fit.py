@@ -15,8 +15,14 @@ from streamrnn.evaluation.report import evaluate
 from streamrnn.kernels.backend import get_backend
 from streamrnn.kernels.params import Params
 from streamrnn.training.checkpoint import FILE_NAME, load_checkpoint
-from streamrnn.training.config import TrainConfig
-from streamrnn.training.fit import TrainingStopped, dropout_mask, fit
+from streamrnn.training.config import EPOCHS_TIMES, TrainConfig
+from streamrnn.training.fit import (
+    AVERAGE_EVERY,
+    TrainingStopped,
+    dropout_mask,
+    fit,
+    learning_curve,
+)
 
 FORMS = [{"streams": "segments"}, {"streams": "sessions"}, {"labels": "trial", "epochs": 12}]
 
@@ -176,3 +182,62 @@ def test_dropout_keeps_the_mean():
     assert set(np.unique(mask)) == {0.0, np.float32(1 / 0.7)}
     assert mask.mean() == pytest.approx(1.0, abs=0.02)
     assert dropout_mask(np.random.default_rng(0), 2, 2, 0.0) is None
+
+
+def test_the_model_is_the_bias_corrected_mean_of_the_weights(sessions, config, monkeypatch):
+    backend = get_backend("numpy")
+    step = type(backend).train_step
+    seen = []
+
+    def watched(self, handle, *args):
+        result = step(self, handle, *args)
+        seen.append(backend.download(handle))
+        return result
+
+    monkeypatch.setattr(type(backend), "train_step", watched)
+    bundle = fit(sessions, dataclasses.replace(config, average=0.9, held_out=("s0",)))
+    taken = seen[AVERAGE_EVERY - 1 :: AVERAGE_EVERY]
+    decay = 0.9**AVERAGE_EVERY
+    best = bundle.training["epoch"]
+    n = best * len(seen) // config.epochs // AVERAGE_EVERY
+    weights = decay ** np.arange(n)[::-1]
+    for k, array in enumerate(bundle.params.arrays()):
+        values = np.stack([list(params.arrays())[k] for params in taken[:n]]).astype(np.float64)
+        expected = np.tensordot(weights, values, 1) / weights.sum()
+        np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_small_sets_get_more_epochs_until_there_are_enough_updates(sessions, config):
+    news = []
+    config = dataclasses.replace(config, epochs=2, min_updates=25, held_out_fraction=0.0)
+    bundle = fit(sessions, config, progress=news.append)
+    assert bundle.training["n_updates"] >= 25
+    assert len(news) == news[-1].n_epochs > 2
+    per_epoch = bundle.training["n_updates"] // len(news)
+    assert bundle.training["n_updates"] < 25 + per_epoch
+    never = fit(sessions, dataclasses.replace(config, min_updates=10**6, epochs=1))
+    assert never.training["epoch"] == EPOCHS_TIMES
+
+
+def test_a_learning_curve_has_an_end_and_not_too_many_points():
+    assert learning_curve([]) == []
+    long = learning_curve([(1.0 / (k + 1),) for k in range(1000)])
+    assert len(long) == 200
+    assert long[-1]["epoch"] == 1000
+    watched = learning_curve([(1.0,), (0.5, 0.75, float("inf"))])
+    assert watched == [
+        {"epoch": 1, "loss": 1.0},
+        {"epoch": 2, "loss": 0.5, "held_out_event_f1": 0.75},
+    ]
+
+
+@pytest.mark.parametrize("model", ["lstm", "mlp-window"])
+def test_averages_and_windows_resume_bit_for_bit(sessions, config, tmp_path, model):
+    config = dataclasses.replace(config, epochs=4, average=0.9, model=model)
+    whole = fit(sessions, config)
+    asked = iter(range(10_000))
+    with pytest.raises(TrainingStopped):
+        fit(sessions, config, checkpoint_dir=tmp_path, should_stop=lambda: next(asked) >= 7)
+    resumed = fit(sessions, config, checkpoint_dir=tmp_path, resume=True)
+    assert bits(resumed.params) == bits(whole.params)
+    assert resumed.training == whole.training

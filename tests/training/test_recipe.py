@@ -10,6 +10,7 @@ import pytest
 from train_make import make, make_trials
 
 from streamrnn.evaluation.report import evaluate
+from streamrnn.evaluation.tune import tune
 from streamrnn.kernels.backend import get_backend
 from streamrnn.kernels.params import Params
 from streamrnn.training.config import TrainConfig
@@ -20,7 +21,7 @@ from streamrnn.training.recipe import train
 @pytest.fixture
 def plain(config) -> TrainConfig:
     """Return the tiny task's options with nobody held out."""
-    return dataclasses.replace(config, held_out_fraction=0.0, epochs=8, average=0.8, folds=2)
+    return dataclasses.replace(config, held_out_fraction=0.0, epochs=12, average=0.8, folds=2)
 
 
 def bits(params: Params) -> bytes:
@@ -31,7 +32,7 @@ def test_a_model_says_how_it_was_examined(plain):
     sessions = [make(n, subject=f"s{n}") for n in range(3)]
     news = []
     bundle = train(sessions, plain, ["x.csv", "y.csv", "z.csv"], progress=news.append)
-    assert [(n.part, n.n_parts) for n in news] == [(k, 3) for k in (1, 2, 3) for _ in range(8)]
+    assert [(n.part, n.n_parts) for n in news] == [(k, 3) for k in (1, 2, 3) for _ in range(12)]
     facts = json.loads(json.dumps(bundle.training))
     checked = facts["cross_validation"]
     assert checked["by"] == "subject"
@@ -42,7 +43,7 @@ def test_a_model_says_how_it_was_examined(plain):
     assert checked["summary"].startswith("24 gestures of 3 people: cross-validated, ")
     assert [s["name"] for s in facts["sessions"]] == ["x.csv", "y.csv", "z.csv"]
     assert len({s["sha256"] for s in facts["sessions"]}) == 3
-    assert [point["epoch"] for point in facts["learning_curve"]] == list(range(1, 9))
+    assert [point["epoch"] for point in facts["learning_curve"]] == list(range(1, 13))
     assert facts["held_out"] == []
     assert facts["n_frames"] == sum(len(s) for s in sessions), "the model is trained on everything"
     report = evaluate(bundle, [make(99)], get_backend("numpy"))
@@ -84,6 +85,22 @@ def test_who_is_held_out_is_watched_and_decides_in_place_of_folds(plain):
     assert checked["by"] == "held out"
     assert [fold["names"] for fold in checked["folds"]] == [["s1"]]
     assert bundle.training["n_frames"] == len(sessions[0]) + len(sessions[2])
+
+
+def test_a_part_is_never_judged_by_a_decision_that_it_chose_itself(plain, monkeypatch):
+    chosen = []
+
+    def tuned(runs, *args, **options):
+        chosen.append({run.name for run in runs})
+        return tune(runs, *args, **options)
+
+    monkeypatch.setattr("streamrnn.training.recipe.tune", tuned)
+    sessions = [make(n, subject=f"s{n}") for n in range(3)]
+    names = ["x.csv", "y.csv", "z.csv"]
+    train(sessions, dataclasses.replace(plain, folds=3, epochs=1), names)
+    everything, *others = chosen
+    assert everything == set(names)
+    assert sorted(map(sorted, others)) == [names[:2], [names[0], names[2]], names[1:]]
 
 
 def test_a_decision_of_the_user_stays(plain):

@@ -59,3 +59,25 @@ def test_lengths_and_the_shortest_event_come_from_the_labels():
     assert shortest_class_frames([y]) == 21
     assert decision_for([y], 100.0) == {"enter": 0.6, "exit": 0.4, "min_ms": 95.0}
     assert median_frames([]) == shortest_class_frames([]) == 0.0
+
+
+def test_a_head_can_weigh_a_little_or_rise_to_full_weight():
+    y = np.repeat([0, 1, 0], [10, 20, 10]).astype(np.int64)
+    step = frame_weights(y, 0.5, 0, head_weight=0.25)
+    assert step[10:20].tolist() == [0.25] * 10
+    linear = frame_weights(y, 0.5, 0, head_weight=0.25, ramp="linear")
+    np.testing.assert_allclose(linear[10:20], 0.25 + 0.75 * np.arange(10) / 10, rtol=1e-6)
+    for weights in (step, linear):
+        assert (weights[:10] == 1).all()
+        assert (weights[20:] == 1).all()
+
+
+@given(label_arrays, st.floats(0.05, 0.95))
+def test_null_has_no_more_than_its_share_of_the_loss(y, cap):
+    weights = class_weights([y], 4, 0.0, cap)
+    counts = np.bincount(y, minlength=4) + 1
+    assert (weights * counts).sum() / counts.sum() == pytest.approx(1.0, rel=1e-5)
+    share = weights[0] * counts[0] / (weights * counts).sum()
+    assert share <= cap + 1e-5
+    if counts[0] / counts.sum() <= cap:
+        np.testing.assert_allclose(weights, class_weights([y], 4, 0.0), rtol=1e-5)
