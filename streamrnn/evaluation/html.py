@@ -46,7 +46,7 @@ th,td{padding:6px 10px;text-align:right;border-bottom:1px solid var(--line);whit
 th{color:var(--soft);font-weight:500;font-size:12.5px}
 th:first-child,td:first-child,.left{text-align:left}
 td:first-child{white-space:normal;overflow-wrap:anywhere}
-tr:last-child td{border-bottom:0}
+tr:last-child td,.words tr:last-child th{border-bottom:0}
 tr.sum td{font-weight:600;border-top:2px solid #c3cad3}
 .words th{width:110px;vertical-align:top}
 .words td{text-align:left;white-space:normal}
@@ -218,7 +218,8 @@ def _timelines(report: Report, shown: Sequence[SessionResult]) -> str:
     if not picked:
         one = worst(report)
         picked = [] if one is None or one.run is None else [one]
-        why = ", the session with most mistakes" if report.n_sessions > 1 else ""
+        if one is not None and one.n_mistakes and report.n_sessions > 1:
+            why = ", the session with most mistakes"
     figures = []
     for k, result in enumerate(picked):
         parts = strips(result)

@@ -277,7 +277,7 @@ def people(tmp_path: Path) -> list[str]:
 
 def test_each_person_is_left_out_in_turn(capsys, tmp_path, people):
     config = tmp_path / "c.toml"
-    config.write_text("[training]\nepochs = 2\nhidden = [8]\n")
+    config.write_text("[training]\nepochs = 2\nhidden = [8]\nfolds = 2\n")
     events, html = tmp_path / "e.jsonl", tmp_path / "p.html"
     options = ("--leave-one-out", "subject", "--config", str(config), "--seed", "3", "--json")
     code, out, err = run_main(
@@ -300,7 +300,7 @@ def test_each_person_is_left_out_in_turn(capsys, tmp_path, people):
 
 def test_a_table_says_who_was_left_out(capsys, tmp_path, people):
     config = tmp_path / "c.toml"
-    config.write_text("[training]\nepochs = 1\nhidden = [4]\n")
+    config.write_text("[training]\nepochs = 1\nhidden = [4]\nfolds = 0\n")
     code, out, err = run_main(
         capsys, "evaluate", *people[:2], "--leave-one-out", "session", "--config", str(config)
     )

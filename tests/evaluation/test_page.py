@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from functools import cache
 from html.parser import HTMLParser
 
 import pytest
@@ -29,6 +30,15 @@ def report_of(*names: str, label: str = "down", n: int = 100) -> Report:
     labels = [LABELS[0], Label(label, 1_000_000, 1_400_000)]
     sessions = [session_of(labels, n=n, subject=f"{name} herself") for name in names]
     return evaluate(follower(), sessions, get_backend("numpy"), report=report, names=names)
+
+
+@cache
+def usual() -> str:
+    """Return a page with everything on it, drawn once for all who only read it."""
+    report = report_of("a.mcap", "b.mcap")
+    report.folds.append(FoldFacts("anna", ("a.mcap",), 100))
+    curves = {"anna": CURVE, "ben": CURVE[:3]}
+    return page(report, title="Evaluation of m.safetensors", learning=curves)
 
 
 class Parsed(HTMLParser):
@@ -64,9 +74,7 @@ def titles(text: str) -> set[str]:
 
 
 def test_a_page_has_each_picture_and_each_figure():
-    report = report_of("a.mcap", "b.mcap")
-    report.folds.append(FoldFacts("anna", ("a.mcap",), 100))
-    text = page(report, title="Evaluation of m.safetensors", learning={"": CURVE})
+    text = usual()
     assert titles(text) == {
         "Timeline of a.mcap",
         "Histogram of the delays",
@@ -91,7 +99,7 @@ def test_a_page_has_each_picture_and_each_figure():
 
 
 def test_nothing_is_loaded_and_nothing_runs():
-    text = page(report_of("a.mcap"), learning={"a": CURVE, "b": CURVE[:3]})
+    text = usual()
     assert "http:" not in text
     assert "https:" not in text
     for tag, attrs in Parsed(text).tags:
@@ -104,7 +112,7 @@ def test_nothing_is_loaded_and_nothing_runs():
 
 
 def test_references_within_a_picture_lead_to_something():
-    text = page(report_of("a.mcap"))
+    text = usual()
     ids = [attrs["id"] for _, attrs in Parsed(text).tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     wanted = {*re.findall(r"url\(#([^)]*)\)", text), *re.findall(r'href="#([^"]*)"', text)}
@@ -123,10 +131,7 @@ def test_names_are_only_ever_text():
 
 
 def test_the_same_report_is_the_same_page():
-    def text() -> str:
-        return page(report_of("a.mcap"), learning={"": CURVE})
-
-    assert text() == text()
+    assert usual() == usual.__wrapped__()
 
 
 def test_the_session_with_most_mistakes_is_drawn_unless_another_is_asked_for():

@@ -37,7 +37,8 @@ def delay_histogram(delays: Sequence[float], unit: str) -> str:
             (p50, "median", "-", 1.1), (p95, "95 %", "--", 1.01 if near else 1.1)
         ):  # fmt: skip
             ax.plot([value, value], [0, height * top], color=style.INK, lw=1.1, ls=line)
-            ax.annotate(f" {words} {value:.0f}", (value, height * top), va="top", fontsize=8)
+            ax.annotate(f"{words} {value:.0f}", (value, height * top), (3, 0), fontsize=8,
+                        textcoords="offset points", va="top")  # fmt: skip
         ax.set_xlabel(f"{unit} from the onset of the gesture until the event")
         ax.set_ylabel("events")
         ax.grid(visible=False, axis="x")
