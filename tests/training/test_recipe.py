@@ -21,7 +21,9 @@ from streamrnn.training.recipe import train
 @pytest.fixture
 def plain(config) -> TrainConfig:
     """Return the tiny task's options with nobody held out."""
-    return dataclasses.replace(config, held_out_fraction=0.0, epochs=12, average=0.8, folds=2)
+    return dataclasses.replace(
+        config, backend="cpu", held_out_fraction=0.0, epochs=12, average=0.8, folds=2
+    )
 
 
 def bits(params: Params) -> bytes:
