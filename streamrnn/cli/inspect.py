@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Places that are printed of one finding; --json has more.
 _SHOWN = 3
+#: People that are printed.
+_MOST_PEOPLE = 30
 _COLORS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -65,6 +67,9 @@ def _print(inspection: Inspection) -> None:
     _say(_headline(inspection), width)
     click.echo()
     _print_classes(console, inspection)
+    if len(inspection.subjects) > 1:
+        click.echo()
+        _print_subjects(console, inspection)
     for found in inspection.findings:
         click.echo()
         _say(f"{found.severity}: {found.what}", width, color=_COLORS[found.severity])
@@ -133,6 +138,28 @@ def _print_classes(console: Console, inspection: Inspection) -> None:
         table.add_row(Text(name), *cells)
     console.width = max(console.width, 60)
     console.print(table)
+
+
+def _print_subjects(console: Console, inspection: Inspection) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from streamrnn.core.text import printable
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("person", no_wrap=True)
+    for heading in ("recordings", "gestures", "seconds", "without"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("least done", no_wrap=True)
+    for row in inspection.subjects[:_MOST_PEOPLE]:
+        cells = [str(row.n_sessions), str(row.n_gestures)]
+        cells += [f"{row.gesture_s:.1f}", f"{row.null_s:.1f}"]
+        least = Text(f"{row.n_rarest} {printable(row.rarest, 40)}" if row.rarest else "")
+        table.add_row(Text(printable(row.name, 30) or "(nobody said)"), *cells, least)
+    console.print(table)
+    if len(inspection.subjects) > _MOST_PEOPLE:
+        click.echo(f"and {len(inspection.subjects) - _MOST_PEOPLE} more")
 
 
 def _where(found: Finding) -> str:

@@ -6,6 +6,7 @@ the recordings' length.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,32 @@ class ClassRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SubjectRow:
+    """What there is of one person in the training recordings.
+
+    Attributes
+    ----------
+    name : str
+        ``""`` for everything of which nobody said whose it is.
+    n_sessions, n_gestures : int
+    gesture_s, null_s : float
+        Seconds with and without a gesture.
+    rarest : str
+        Class that this person did least, of all classes of the training recordings.
+    n_rarest : int
+        How often.
+    """
+
+    name: str
+    n_sessions: int
+    n_gestures: int
+    gesture_s: float
+    null_s: float
+    rarest: str
+    n_rarest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """What an inspection gives.
 
@@ -66,6 +93,8 @@ class Inspection:
         Those of the first recording.
     classes : tuple of ClassRow
         By name, the null class last.
+    subjects : tuple of SubjectRow
+        By name; empty where nobody said who.
     findings : tuple of Finding
         The worst first.
     """
@@ -78,6 +107,7 @@ class Inspection:
     rates_hz: tuple[float, ...]
     channels: tuple[str, ...]
     classes: tuple[ClassRow, ...]
+    subjects: tuple[SubjectRow, ...]
     findings: tuple[Finding, ...]
 
     def count(self, severity: str) -> int:
@@ -105,6 +135,18 @@ class Inspection:
                     "by_subject": row.by_subject,
                 }
                 for row in self.classes
+            ],
+            "subjects": [
+                {
+                    "name": row.name,
+                    "n_sessions": row.n_sessions,
+                    "n_gestures": row.n_gestures,
+                    "gesture_s": round(row.gesture_s, 6),
+                    "null_s": round(row.null_s, 6),
+                    "rarest": row.rarest,
+                    "n_rarest": row.n_rarest,
+                }
+                for row in self.subjects
             ],
             "findings": [found.to_dict() for found in self.findings],
         }
@@ -165,6 +207,7 @@ class Inspector:
             rates_hz=tuple(sorted({r.info.rate_hz for r in everything})),
             channels=everything[0].info.channel_names,
             classes=_classes(everything),
+            subjects=_subjects([r for r in everything if not r.is_test]),
             findings=tuple(found),
         )
 
@@ -190,3 +233,23 @@ def _classes(recordings: Sequence[Recording]) -> tuple[ClassRow, ...]:
     null_s = sum(r.null_s for r in training)
     n_people = len({r.subject or r.name for r in training if r.null_s > 0})
     return (*rows, ClassRow(NULL_NAME, 0, null_s, 0.0, n_people, 0, {}))
+
+
+def _subjects(training: Sequence[Recording]) -> tuple[SubjectRow, ...]:
+    by_name: dict[str, list[Recording]] = {}
+    for r in training:
+        by_name.setdefault(r.subject, []).append(r)
+    if by_name.keys() <= {""}:
+        return ()
+    classes = sorted({label.name for r in training for label in r.labels})
+    rows = []
+    for name, theirs in sorted(by_name.items()):
+        labels = [label for r in theirs for label in r.labels]
+        counts = Counter(label.name for label in labels)
+        rarest = min(classes, key=lambda one: (counts[one], one), default="")
+        seconds = sum(label.end_us - label.start_us for label in labels) / 1e6
+        null_s = sum(r.null_s for r in theirs)
+        rows.append(
+            SubjectRow(name, len(theirs), len(labels), seconds, null_s, rarest, counts[rarest])
+        )
+    return tuple(rows)

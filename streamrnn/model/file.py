@@ -158,7 +158,7 @@ def _spec(document: dict[str, Any]) -> NetworkSpec | WindowSpec:
     if not isinstance(values, dict):
         raise ValueError("its description has no spec")
     sizes = dict(values)
-    kind = sizes.pop("kind", "lstm")
+    kind = sizes.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         known = ", ".join(KINDS)
         raise ValueError(f"no network of the kind {printable(str(kind))!r}; known: {known}")

@@ -57,6 +57,9 @@ def test_a_good_folder(call, tmp_path: Path) -> None:
     assert [line.split()[:2] for line in lines if line.startswith(("push", "wave"))] == [
         ["push", "20"], ["wave", "20"]
     ]  # fmt: skip
+    assert [line.split()[:3] for line in lines if line.startswith(("anna", "ben"))] == [
+        ["anna", "1", "20"], ["ben", "1", "20"]
+    ]  # fmt: skip
     assert lines[-1] == "1 note"
     assert max(map(len, lines)) <= 80
 

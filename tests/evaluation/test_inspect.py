@@ -38,6 +38,12 @@ def test_what_there_is_is_counted_by_class_and_person():
         120.0 - sum(row.seconds for row in inspection.classes[:-1])
     )
     assert (inspection.n_sessions, inspection.n_test, inspection.n_subjects) == (3, 1, 3)
+    people = [
+        (row.name, row.n_sessions, row.n_gestures, row.n_rarest) for row in inspection.subjects
+    ]
+    assert people == [("anna", 1, 30, 10), ("ben", 1, 30, 10)]
+    for row in inspection.subjects:
+        assert row.gesture_s + row.null_s == pytest.approx(60.0)
     document = json.loads(json.dumps(inspection.to_dict(), allow_nan=False))
     assert [row["n_gestures"] for row in document["classes"]] == [20, 20, 20, 0]
     assert document["findings"][0].keys() == {
@@ -180,6 +186,9 @@ def test_rates_that_differ_or_are_unknown():
     b.info, b.frames = replace(b.info, rate_hz=100.0), frames
     found = kinds(inspected(a, b, c, good(4)))
     assert "1 of 4 recordings run at 100 Hz, the others at 50 Hz" in found["rates"].what
+    assert found["rates"].severity == "warning"
+    b.info = replace(b.info, rate_hz=120.0)
+    assert kinds(inspected(a, b, good(4)))["rates"].severity == "error"
     assert found["no-rate"].places[0].session == "c"
 
 

@@ -23,6 +23,8 @@ from streamrnn.features.conditioner import RATE_TOLERANCE
 MISSING_WARNING = 0.01
 #: Standard gravity, m/s^2, and how far the length of a resting sensor may be from it.
 GRAVITY, GRAVITY_TOLERANCE = 9.80665, 0.15
+#: Rates further apart than this cannot be brought together.
+MOST_TIMES = 2.0
 #: How far stated and fitted rate may be apart; the time of arrival is a poor clock.
 _CLOCK_TOLERANCE = {"measured": RATE_TOLERANCE, "counted": 2 * RATE_TOLERANCE}
 
@@ -151,15 +153,16 @@ def _rates(recordings: Sequence[Recording]) -> list[Finding]:
         usual = most_common([r.info.rate_hz for r in known])
         other = [r for r in known if abs(r.info.rate_hz / usual - 1) > RATE_TOLERANCE]
         if other:
+            furthest = max(max(r.info.rate_hz / usual, usual / r.info.rate_hz) for r in other)
             rates = sorted({f"{r.info.rate_hz:g}" for r in other}, key=float)
             found.append(
                 finding(
-                    "error", "rates",
+                    "error" if furthest > MOST_TIMES else "warning", "rates",
                     f"{len(other)} of {len(recordings)} recordings run at {listed(rates)} Hz, the "
                     f"others at {usual:g} Hz",
-                    means="The same gesture takes another number of frames there; training "
-                    "refuses that.",
-                    todo="Train on recordings of one rate, or import these at the others' rate.",
+                    means="They are brought to one rate: a slower one has less detail, and one at "
+                    "half the rate, or any other before filters (muscle signals), is refused.",
+                    todo="Record at one rate if you can.",
                     at=_named(other),
                 )
             )  # fmt: skip
