@@ -55,6 +55,35 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """What the same choice comes to where it is made on some people and counted on others.
+
+    Attributes
+    ----------
+    n_parts : int
+        Of the recordings; each was counted by what was chosen on the others. 1: nothing could be
+        checked.
+    n_false, n_hit : int
+    false_per_hour, upper_per_hour, recall : float
+        As in `Point`.
+    """
+
+    n_parts: int
+    n_false: int
+    false_per_hour: float
+    upper_per_hour: float
+    n_hit: int
+    recall: float
+
+    def __post_init__(self) -> None:
+        values = (self.n_parts, self.n_false, self.false_per_hour, self.upper_per_hour, self.n_hit)
+        if not all(value >= 0 and math.isfinite(value) for value in values):
+            raise ConfigError(f"a count or a rate is below 0 or not finite: {values}")
+        if not 0.0 <= self.recall <= 1.0:
+            raise ConfigError(f"a share is not within 0..1: {self.recall}")
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """The recordings that a calibration stands on.
 
@@ -100,6 +129,8 @@ class Calibration:
     data : Data
     chosen, without_budget : Point
         The decision that was taken, and the one with the highest recall.
+    checked : Checked
+        What the claim stands on.
     curve : tuple of Point
         False activations against misses: the best of all decisions that were tried. Each point
         misses more than the one before, and has fewer false activations.
@@ -111,6 +142,7 @@ class Calibration:
     claim: str
     data: Data
     chosen: Point
+    checked: Checked
     without_budget: Point
     curve: tuple[Point, ...]
 
@@ -121,7 +153,8 @@ class Calibration:
             raise ConfigError(f"confidence must be within 0..1, got {self.confidence}")
         if len(self.curve) > MAX_POINTS:
             raise ConfigError(f"a curve of {len(self.curve)} points, at most {MAX_POINTS} can be")
-        if self.is_shown and self.chosen.upper_per_hour > self.max_false_per_hour:
+        upper = max(self.chosen.upper_per_hour, self.checked.upper_per_hour)
+        if self.is_shown and upper > self.max_false_per_hour:
             raise ConfigError("it claims a budget that its upper bound does not keep")
 
     def to_document(self) -> dict[str, Any]:
@@ -149,6 +182,7 @@ class Calibration:
             values.claim,
             from_mapping(Data, values.data, f"{where}: data"),
             from_mapping(Point, values.chosen, f"{where}: chosen"),
+            from_mapping(Checked, values.checked, f"{where}: checked"),
             from_mapping(Point, values.without_budget, f"{where}: without_budget"),
             tuple(from_mapping(Point, point, f"{where}: curve") for point in values.curve),
         )
@@ -164,5 +198,6 @@ class _Flat:
     claim: str
     data: dict[str, Any]
     chosen: dict[str, Any]
+    checked: dict[str, Any]
     without_budget: dict[str, Any]
     curve: tuple[dict[str, Any], ...]

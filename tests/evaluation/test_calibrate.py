@@ -15,7 +15,8 @@ from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError, SessionError
 from streamrnn.decision.calibration import Calibration, Point
 from streamrnn.decision.machine import DecisionConfig
-from streamrnn.evaluation.calibrate import THRESHOLDS, calibrate, front
+from streamrnn.evaluation.calibrate import calibrate, front
+from streamrnn.evaluation.choosing.budget import THRESHOLDS
 from streamrnn.evaluation.choosing.rerun import Rerun
 from streamrnn.evaluation.choosing.search import Search
 from streamrnn.evaluation.heldout import HeldOutRun
@@ -109,13 +110,15 @@ def test_the_chosen_point_keeps_the_budget_and_is_what_the_decision_does(seed, b
         assert chosen.n_false > budget * null_h or chosen.n_hit == 0
         return
     assert chosen.n_false <= budget * null_h
-    assert calibration.is_shown == (poisson_upper(chosen.n_false) / null_h <= budget)
+    checked = max(chosen.n_false, calibration.checked.n_false)
+    assert calibration.is_shown == (poisson_upper(checked) / null_h <= budget)
     counts = counted(run, result.decision)
     assert (counts.n_false, counts.n_hit) == (chosen.n_false, chosen.n_hit)
     assert (counts.n_confused, counts.n_repeated) == (chosen.n_confused, chosen.n_repeated)
     curve = calibration.curve
     assert all(a.n_false > b.n_false and a.n_hit > b.n_hit for a, b in itertools.pairwise(curve))
     assert not any(p.n_hit > chosen.n_hit and p.n_false <= chosen.n_false for p in curve)
+    assert curve[0].n_hit == calibration.without_budget.n_hit
     assert calibrate([run], START, budget) == result
 
 

@@ -45,6 +45,8 @@ class Tally:
         Events that are no hits, by kind.
     delays_us : tuple of int
         For each hit, from the true onset until the event was given.
+    false_at, hit_at : tuple of (int, int)
+        Where each false activation and each gesture that was hit begins: run, microseconds.
     """
 
     by_class: dict[str, Score]
@@ -53,6 +55,8 @@ class Tally:
     n_confused: int
     n_repeated: int
     delays_us: tuple[int, ...]
+    false_at: tuple[tuple[int, int], ...] = ()
+    hit_at: tuple[tuple[int, int], ...] = ()
 
     @property
     def f1(self) -> float:
@@ -90,16 +94,21 @@ def tally(runs: Sequence[HeldOutRun], found: Sequence[Sequence[Segment]]) -> Tal
     loose, strict = [], []
     kinds: Counter[int] = Counter()
     delays: list[int] = []
-    for run, segments in zip(runs, found, strict=True):
+    false_at: list[tuple[int, int]] = []
+    hit_at: list[tuple[int, int]] = []
+    for n, (run, segments) in enumerate(zip(runs, found, strict=True)):
         pairs = match(run.truth, segments, ANY_OVERLAP)
         loose.append(scores(run.truth, segments, pairs))
         strict.append(scores(run.truth, segments, match(run.truth, segments, STRICT)))
         delays += [segments[j].decided - run.truth[i].start for i, j in pairs]
+        hit_at += [(n, run.truth[i].start) for i, _ in pairs]
         hits = {j for _, j in pairs}
         truth = _Truth(run.truth)
-        for j, segment in enumerate(segments):
-            if j not in hits:
-                kinds[truth.kind(segment)] += 1
+        for segment in (s for j, s in enumerate(segments) if j not in hits):
+            kind = truth.kind(segment)
+            kinds[kind] += 1
+            if kind == 0:
+                false_at.append((n, segment.start))
     return Tally(
         by_class=add_scores(loose),
         strict=add_scores(strict),
@@ -107,6 +116,8 @@ def tally(runs: Sequence[HeldOutRun], found: Sequence[Sequence[Segment]]) -> Tal
         n_confused=kinds[1],
         n_repeated=kinds[2],
         delays_us=tuple(delays),
+        false_at=tuple(false_at),
+        hit_at=tuple(hit_at),
     )
 
 
