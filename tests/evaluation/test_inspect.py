@@ -82,6 +82,22 @@ def test_a_channel_that_hangs_for_a_while():
     assert "frozen" not in found
 
 
+def test_a_channel_that_hangs_from_the_start():
+    a, b = pair()
+    a.frames.x[:2900, 4] = 0.25
+    assert kinds(inspected(a, b))["stuck"].places[0].t_s == 0.0
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 30])
+def test_short_recordings_and_senseless_numbers_are_survived(n_frames):
+    a, b = pair()
+    short = replace(a, frames=a.frames[:n_frames], labels=a.labels[:1])
+    b.frames.x[::7, 1] = np.float32(3e38)
+    b.frames.x[::9, 1] = np.float32(-3e38)
+    b.frames.x[:, 2] = np.nan
+    assert "not-finite" in kinds(inspected(short, b))
+
+
 def test_a_stream_that_stands_still():
     a, b = pair()
     a.frames.x[1000:1100] = a.frames.x[1000]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from inspect_make import CHANNELS, good
 
 from streamrnn.core.types import Channel
+from streamrnn.evaluation.inspection import copies
 from streamrnn.evaluation.inspection.copies import find_copies, marks
 
 
@@ -22,9 +23,7 @@ from streamrnn.evaluation.inspection.copies import find_copies, marks
 def test_any_part_is_found_at_its_place_whatever_its_unit(seed, start, length, scale, shift):
     x = good(seed).frames.x.astype(np.float64)
     part = (x[start : start + length] * scale + shift * scale).astype(np.float32)
-    copies = find_copies([marks(x.astype(np.float32), CHANNELS), marks(part, CHANNELS)])
-    assert len(copies) == 1
-    copy = copies[0]
+    (copy,) = find_copies([marks(x.astype(np.float32), CHANNELS), marks(part, CHANNELS)])
     assert (copy.a, copy.b, copy.n_pieces, copy.n_left_out) == (1, 0, 1, 0)
     assert copy.first_b - copy.first_a == start
     assert copy.share > 0.9
@@ -60,6 +59,14 @@ def test_what_many_share_is_a_habit_and_what_is_short_is_nothing():
     assert len(marks(x[:10], CHANNELS).value) == 0
     assert find_copies([]) == []
     assert find_copies([marks(x[:10], CHANNELS)] * 3) == []
+
+
+def test_long_recordings_keep_fewer_marks_and_are_still_known(monkeypatch):
+    x = good(7).frames.x
+    monkeypatch.setattr(copies, "MAX_MARKS", 200)
+    few, part = marks(x, CHANNELS), marks(x[500:1500], CHANNELS)
+    assert 50 < len(few.value) <= 200
+    assert len(find_copies([few, part])) == 1
 
 
 def test_marks_are_few():

@@ -22,6 +22,8 @@ U64 = npt.NDArray[np.uint64]
 
 #: A stretch holds so many signs, within these bounds of frames; one of `KEPT` stretches is kept.
 SIGNS, FRAME_BOUNDS, KEPT = 128, (12, 96), 8
+#: Marks of one recording; of a longer one fewer stretches are kept.
+MAX_MARKS = 1 << 16
 #: Signs that change in a stretch: a slow swing alone is like any other.
 MIN_CHANGES = 24
 #: Shared stretches at one offset that make a copy.
@@ -87,10 +89,14 @@ def marks(x: F32, channels: Sequence[Channel]) -> Marks:
     taken = {column for group in groups for column in group}
     rest = [column for column in range(len(channels)) if column not in taken]
     parts = [_marks_of(x, group) for group in (*groups, *([rest] if rest else []))]
-    return Marks(
-        np.concatenate([part.value for part in parts]),
-        np.concatenate([part.frame for part in parts]),
-    )
+    value = np.concatenate([part.value for part in parts])
+    frame = np.concatenate([part.frame for part in parts])
+    kept = KEPT
+    while len(value) > MAX_MARKS:
+        kept *= 2  # a stretch that is kept here is among those that a shorter recording keeps
+        chosen = value % np.uint64(kept) == 0
+        value, frame = value[chosen], frame[chosen]
+    return Marks(value, frame)
 
 
 def _marks_of(x: F32, columns: list[int]) -> Marks:

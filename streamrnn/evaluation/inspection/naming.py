@@ -96,9 +96,11 @@ def _is_one_name(
         return "alike"
     n_classes = [len({label.name for label in r.labels}) for r in where[rare] + where[usual]]
     has_many = min(n_classes) > 1
-    alike = difflib.SequenceMatcher(None, a, b, autojunk=False).ratio() >= ALIKE
     is_slip = counts[rare] * VERY_RARE <= counts[usual]
-    return "alike" if alike and (is_slip or (apart and has_many)) else ""
+    if not (is_slip or (apart and has_many)):
+        return ""
+    ratio = difflib.SequenceMatcher(None, a, b, autojunk=False).ratio()
+    return "alike" if ratio >= ALIKE else ""
 
 
 def _one_letter_apart(a: str, b: str) -> bool:

@@ -124,7 +124,8 @@ def _look_at_channel(hits: SignalHits, where: Place, values: F32, clock: _Clock)
         return
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     lengths = np.diff(np.append(starts, len(values)))
-    if len(np.unique(values[: 100 * FEW_VALUES])) < FEW_VALUES:
+    every = max(1, len(values) // (100 * FEW_VALUES))
+    if len(np.unique(values[::every])) < FEW_VALUES:
         return
     k = int(lengths.argmax())
     usual = float(np.quantile(lengths, 0.99))
@@ -153,7 +154,7 @@ def _pinned(values: F32, extreme: float, least: float) -> tuple[int, int]:
     at = values == np.float32(extreme)
     if at.mean() > REST_SHARE:
         return 0, 0
-    steps = np.abs(np.diff(values))
+    steps = np.abs(np.diff(values.astype(np.float64)))
     quantum = float(steps[steps > 0].min())
     found = []
     for a, b in _runs(at, True):
