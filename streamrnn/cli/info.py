@@ -147,4 +147,7 @@ def _model_lines(d: dict[str, Any]) -> list[str]:
         if d.get(section):
             text = json.dumps(d[section], separators=(", ", ": "))
             lines.append(f"{section:<9} {printable(text, 400)}")
+    if found := d.get("calibration"):
+        budget = f"{found['max_false_per_hour']:g} false activations an hour"
+        lines.append(f"budget    {budget}; {printable(found['claim'], 400)}")
     return lines

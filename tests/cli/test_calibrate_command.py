@@ -74,6 +74,10 @@ def test_the_decision_changes_the_weights_do_not_and_the_curve_is_kept(capsys, m
     assert new.calibration["data"]["sessions"] == [frames_digest(read_session(file))]
     assert new.with_decision({"enter": 0.99}, "x").calibration == {}
     assert new.with_decision({}, "x").calibration == new.calibration
+    _, told, _ = main(capsys, "info", out)
+    assert "budget    0.5 false activations an hour; not shown: 0 false activations" in told
+    _, told, _ = main(capsys, "info", model)
+    assert "budget" not in told
     code, told, err = main(capsys, "evaluate", out, file, "--json")
     assert code == 0, err
     assert json.loads(told)["total"]["n_false"] == 0
