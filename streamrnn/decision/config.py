@@ -77,8 +77,8 @@ class DecisionConfig:
         With ``fire="sure"``: the event is given at the latest so long after the onset, sure or not;
         0 = never forced.
     evidence_ms : float
-        Time constant with which a run forgets what its first frames said about the class; 0 = it
-        never forgets.
+        Time constant with which an early decision forgets what the first frames said about the
+        class; 0 = it never forgets. At the end of a run all of it counts.
     per_class : dict of str to dict
         ``{"circle": {"enter": 0.7}}``: `enter`, `exit`, `min_ms`, `refractory_ms` or `sure` of one
         class.

@@ -3,8 +3,7 @@
 A *run* of activity (the probability that any gesture is going on, 1 - p[null]) becomes an event:
 
 - it starts when activity rises above the `enter` threshold of the strongest class of that frame;
-- its *leader* is the class with the largest summed probability since the start (`evidence_ms`:
-  newer frames count more);
+- its *leader* is the class with the largest summed probability since the start;
 - it ends at the first frame whose activity is not above the leader's `exit` threshold (that frame
   lies outside, and starts nothing); with `hold` below 1 it outlives a few such frames;
 - runs that last less than the leader's `min_ms` are dropped;
@@ -14,9 +13,11 @@ Frames whose energy is below `ood` are strange and have no activity.
 
 With ``fire="end"`` an event is one ``discrete`` record when the run is over: nothing is surer. With
 ``fire="start"`` a ``start`` record comes as soon as the run has lasted `min_ms`; its class is final
-then, and an ``end`` record follows when the run is over. With ``fire="sure"`` the leader's share of
+then, and an ``end`` record follows when the run is over. With ``fire="sure"`` the class's share of
 the evidence, its mean probability over the run, must have reached `sure` besides, or the run must
-have lasted `deadline_ms`; a run that ends before is one ``discrete`` record.
+have lasted `deadline_ms`; a run that ends before is one ``discrete`` record. With `evidence_ms` an
+early decision looks at the newest frames alone: what a recurrent network says at a frame rests on
+all frames before it, and what it said of the first ones it said in ignorance.
 
 All times are the stream's own, never a clock's. With ``enter = exit = 0.4``, no smoothing, and
 `min_ms` just above ten frames these are the segments of Tietz et al. 2019.
@@ -213,6 +214,7 @@ class DecisionMachine:
         self._last_seq = seq
         self._last_us = t_us
         if run is not None and self._fires_early and not run.fired and self._why_due(run):
+            run.leader = run.candidate()
             run.fired = True
             events.append(self._event(run, "start", seq, t_us, None))
 
@@ -301,14 +303,14 @@ class DecisionMachine:
 
     def _why_due(self, run: Run) -> str:
         """Return what lets a run fire now: "lasted", "sure", "deadline"; "" if nothing does."""
-        lasted_us = self._lasted_us(run)
-        if run.quiet_us is not None or lasted_us < self._min_us[run.leader]:
+        lasted_us, k = self._lasted_us(run), run.candidate()
+        if run.quiet_us is not None or lasted_us < self._min_us[k]:
             return ""
-        if self._is_paused(run.leader, run.onset_us):
+        if self._is_paused(k, run.onset_us):
             return ""
         if not self._waits_till_sure:
             return "lasted"
-        if run.share() >= self._sure[run.leader]:
+        if run.share(k) >= self._sure[k]:
             return "sure"
         return "deadline" if lasted_us >= self._deadline_us else ""
 

@@ -24,7 +24,7 @@ class Run:
     n_frames : int
         How many there were.
     leader : int
-        The class with most evidence; final as soon as the run has fired.
+        The class with the largest sum; once the run has fired, the class that it fired with.
     last_us : int
         Device time of the newest active frame.
     fired : bool
@@ -56,10 +56,16 @@ class Run:
         self.last_us = t_us
         self.quiet_us = None
         if self.evidence is not None:
-            sums = self.evidence = [a * keep + b for a, b in zip(self.evidence, p, strict=True)]
+            self.evidence = [a * keep + b for a, b in zip(self.evidence, p, strict=True)]
             self.weight = self.weight * keep + 1.0
         if not self.fired:
             self.leader = max(range(1, len(sums)), key=sums.__getitem__)
+
+    def candidate(self) -> int:
+        """Return the class that an early decision would take: the one with most evidence."""
+        if self.evidence is None or self.fired:
+            return self.leader
+        return max(range(1, len(self.evidence)), key=self.evidence.__getitem__)
 
     def shares(self) -> list[float]:
         """Return each class's mean probability over the run, as far as the run remembers."""
@@ -67,11 +73,11 @@ class Run:
             return [value / self.n_frames for value in self.sums]
         return [value / self.weight for value in self.evidence]
 
-    def share(self) -> float:
-        """Return that of the leader."""
+    def share(self, k: int) -> float:
+        """Return that of class `k`."""
         if self.evidence is None:
-            return self.sums[self.leader] / self.n_frames
-        return self.evidence[self.leader] / self.weight
+            return self.sums[k] / self.n_frames
+        return self.evidence[k] / self.weight
 
     @property
     def score(self) -> float:

@@ -204,7 +204,7 @@ class ExplainingMachine(DecisionMachine):
         why = self._why_due(run)
         verdict = {
             "lasted": _Verdict(why, "min_ms", self._min_us[k] / 1000, lasted_ms),
-            "sure": _Verdict(why, "sure", self._sure[k], run.share()),
+            "sure": _Verdict(why, "sure", self._sure[k], run.share(k)),
             "deadline": _Verdict(why, "deadline_ms", self.config.deadline_ms, lasted_ms),
         }[why]
         self._tell(seen, seen.last, k, run.shares(), verdict, event=event)

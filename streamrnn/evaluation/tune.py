@@ -50,6 +50,8 @@ SURES = (0.97, 0.93, 0.85, 0.7, 0.5)
 #: Early decisions must be right so often, or all but as often as those at the end.
 SURE_SHARE, SURE_SLACK = 0.95, 0.02
 FEWEST_EARLY = 5
+#: An early decision forgets within about so many frames: the newest rests on all before it.
+EVIDENCE_FRAMES = 1.0
 #: When an early decision is due at the latest: so much behind the shortest event.
 DEADLINE_SHARES = (0.25, 0.5, 1.0)
 
@@ -215,6 +217,8 @@ class _Tuner:
         """Set how sure an early decision must be, and when one is due at the latest."""
         if "sure" in self._fixed:
             return config
+        if "evidence_ms" not in self._fixed:
+            config = replace(config, evidence_ms=round(EVIDENCE_FRAMES * 1e3 / self._rate_hz, 3))
         at_end = replace(config, fire="end", deadline_ms=0.0)
         counts = self._search.tally(at_end)
         n_found = sum(score.n_found for score in counts.by_class.values())
