@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from streamrnn.core.types import NULL_CLASS
 from streamrnn.decision.machine import DecisionConfig
-from streamrnn.evaluation.calibrate import THRESHOLDS, with_threshold
+from streamrnn.evaluation.choosing.budget import THRESHOLDS, with_threshold
 from streamrnn.evaluation.choosing.rerun import Rerun
 from streamrnn.evaluation.choosing.tally import tally
 from streamrnn.evaluation.heldout import HeldOutRun, breaks_of
