@@ -53,7 +53,9 @@ tr.sum td{font-weight:600;border-top:2px solid #c3cad3}
 footer{margin-top:44px;color:var(--soft);font-size:12.5px}
 @media(max-width:760px){.two{grid-template-columns:1fr}}
 @media print{body{background:#fff;font-size:11.5px}main{max-width:none;padding:0}
- h2{break-after:avoid;margin-top:22px}.tile b{font-size:19px}.card{overflow:visible}}
+ h2{break-after:avoid;margin-top:22px}.tile b{font-size:19px}.card{overflow:visible}
+ tr{break-inside:avoid}table{font-size:10px}th{font-size:9.5px}th,td{padding:3px 5px}
+ .words th{width:80px}}
 """
 _HEAD = ("true", "events", "hit", "missed", "false", "precision", "recall", "F1")
 

@@ -25,7 +25,8 @@ def lines(report: Report) -> list[Line]:
     edits = document["edit_distance"]
     if edits["per_100_gestures"] is not None:
         per_100 = f"{edits['per_100_gestures']:.1f} per 100 gestures"
-        said.append(("order", f"{edits['n']} edits make the events the true sequence, {per_100}"))
+        made = "1 edit makes" if edits["n"] == 1 else f"{edits['n']} edits make"
+        said.append(("order", f"{made} the events the true sequence, {per_100}"))
     frames = document["frames"]
     shares = f"accuracy {frames['accuracy']:.3f}, mean F1 {frames['macro_f1']:.3f}"
     said.append(("frames", f"{shares} ({frames['labels'][0]} is a class here)"))
