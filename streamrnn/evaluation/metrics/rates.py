@@ -1,7 +1,8 @@
 """How often something happens an hour, and what a count can and cannot show.
 
 Counts of rare events are taken as Poisson distributed; the intervals are exact (F. Garwood 1936,
-"Fiducial limits for the Poisson distribution", Biometrika 28).
+"Fiducial limits for the Poisson distribution", Biometrika 28): quantiles of chi-square with 2 n and
+2 n + 2 degrees of freedom, halved, which are those of the gamma distribution.
 """
 
 from __future__ import annotations
@@ -55,20 +56,20 @@ def poisson_interval(n: int, confidence: float = 0.95) -> tuple[float, float]:
         The means at which `n` or more, and `n` or fewer, have probability (1 - confidence) / 2.
         `low` is 0 for a count of 0.
     """
-    from scipy.stats import chi2
+    from scipy.special import gammainccinv, gammaincinv
 
     _check(n, confidence)
     tail = (1.0 - confidence) / 2
-    low = float(chi2.ppf(tail, 2 * n)) / 2 if n else 0.0
-    return low, float(chi2.isf(tail, 2 * n + 2)) / 2
+    low = float(gammaincinv(n, tail)) if n else 0.0
+    return low, float(gammainccinv(n + 1, tail))
 
 
 def poisson_upper(n: int, confidence: float = 0.95) -> float:
     """Return the exact one-sided upper bound of a Poisson mean; 3.0 for a count of 0 at 95 %."""
-    from scipy.stats import chi2
+    from scipy.special import gammainccinv
 
     _check(n, confidence)
-    return float(chi2.isf(1.0 - confidence, 2 * n + 2)) / 2
+    return float(gammainccinv(n + 1, 1.0 - confidence))
 
 
 def rate(n: int, hours: float, confidence: float = 0.95) -> Rate:

@@ -45,8 +45,9 @@ def spread(values: Sequence[float], confidence: float = 0.95) -> Spread | None:
     n, mean = len(x), float(x.mean())
     low = high = None
     if n > 1:
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
-        half = float(t.isf((1.0 - confidence) / 2, n - 1) * x.std(ddof=1)) / math.sqrt(n)
+        quantile = float(stdtrit(n - 1, (1.0 + confidence) / 2))
+        half = quantile * float(x.std(ddof=1)) / math.sqrt(n)
         low, high = max(0.0, mean - half), min(1.0, mean + half)
     return Spread(n, float(x.min()), float(np.median(x)), float(x.max()), mean, low, high)
