@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from streamrnn.evaluation.inspection.finding import (
     Finding,
     Hit,
-    Severity,
     counted,
     finding,
     in_sessions,
@@ -23,83 +22,88 @@ CLIP_WARNING = 5e-4
 
 
 def sample_findings(recordings: Sequence[Recording]) -> list[Finding]:
-    """Return what stands out in the samples of all recordings."""
-    n = len(recordings)
+    """Return what stands out in the samples of all recordings, one finding a kind."""
+    found = [*_not_finite(recordings), *_constant(recordings), *_standing_still(recordings)]
+    return [*found, *_stale(recordings), *_slow(recordings), *_clipped(recordings)]
+
+
+def _not_finite(recordings: Sequence[Recording]) -> list[Finding]:
+    hits = _worst_first([h for r in recordings for h in r.signal.not_finite])
+    if not hits:
+        return []
+    places = [hit.place for hit in hits]
+    most = max(hits, key=lambda hit: hit.value)
+    return [
+        finding(
+            "warning", "not-finite",
+            f"{_channels(hits)} {'is' if _n_channels(hits) == 1 else 'are'} not a number in up to "
+            f"{counted(most.value, 'frame')}" + in_sessions(places, len(recordings)),
+            means="Such frames are left out whole, as if they had been lost.",
+            todo="Find out which sensor or export writes them; drop the channel if it is one "
+            "alone.",
+            at=places,
+        )
+    ]  # fmt: skip
+
+
+def _standing_still(recordings: Sequence[Recording]) -> list[Finding]:
     found = []
-    for channel, hits in _by_channel([h for r in recordings for h in r.signal.not_finite]):
+    hits = _worst_first([h for r in recordings for h in r.signal.stuck])
+    if hits:
         places = [hit.place for hit in hits]
-        found.append(
-            finding(
-                "warning", "not-finite",
-                f"{channel} is not a number in {counted(sum(h.value for h in hits), 'frame')}"
-                + in_sessions(places, n),
-                means="Such frames are left out whole, as if they had been lost.",
-                todo="Find out which sensor or export writes them; leave the channel out if it "
-                "is this "
-                "one alone.",
-                at=places,
-            )
-        )  # fmt: skip
-    found += _constant(recordings)
-    for channel, hits in _by_channel([h for r in recordings for h in r.signal.stuck]):
-        places = [hit.place for hit in sorted(hits, key=lambda hit: -hit.value)]
+        verb = "holds" if _n_channels(hits) == 1 else "hold"
         found.append(
             finding(
                 "warning", "stuck",
-                f"{channel} holds one value for up to {max(h.value for h in hits):.1f} s while "
-                "other channels move" + in_sessions(places, n),
-                means="The sensor hung or was out of reach there; the model learns that as a "
-                "movement.",
-                todo="Look at these places; leave them or the channel out, or record them again.",
+                f"{_channels(hits)} {verb} one value for up to {hits[0].value:.1f} s while other "
+                "channels move" + in_sessions(places, len(recordings)),
+                means="A sensor hung, or began late; the model learns that as a movement.",
+                todo="Look at these places; cut them out, drop the channels, or record again.",
                 at=places,
             )
         )  # fmt: skip
-    frozen = [h for r in recordings for h in r.signal.frozen]
-    if frozen:
-        places = [hit.place for hit in sorted(frozen, key=lambda hit: -hit.value)]
+    hits = _worst_first([h for r in recordings for h in r.signal.frozen])
+    if hits:
+        places = [hit.place for hit in hits]
         found.append(
             finding(
                 "warning", "frozen",
-                f"all channels stand still for up to {max(h.value for h in frozen):.1f} s"
-                + in_sessions(places, n),
+                f"all channels stand still for up to {hits[0].value:.1f} s"
+                + in_sessions(places, len(recordings)),
                 means="No live sensor is that still: the sender repeated its last frame.",
                 todo="Cut these stretches out, or have the sender leave frames out instead.",
                 at=places,
             )
         )  # fmt: skip
-    return [*found, *_stale(recordings), *_slow(recordings), *_clipped(recordings)]
+    return found
 
 
 def _constant(recordings: Sequence[Recording]) -> list[Finding]:
-    found = []
-    dead_everywhere = []
+    everywhere: list[Hit] = []
+    somewhere: list[Hit] = []
     for channel, hits in _by_channel([h for r in recordings for h in r.signal.constant]):
         having = [r for r in recordings if channel in r.info.channel_names]
-        if len(hits) == len(having):
-            dead_everywhere.append((channel, hits))
+        (everywhere if len(hits) == len(having) else somewhere).extend(hits)
+    found = []
+    for kind, hits in (("dead", somewhere), ("constant", everywhere)):
+        if not hits:
             continue
-        places = [hit.place for hit in hits]
+        is_dead = kind == "dead"
+        verb = "has" if _n_channels(hits) == 1 else "have"
+        where = in_sessions([hit.place for hit in hits], len(recordings))
         found.append(
             finding(
-                "warning", "dead",
-                f"{channel} has one value from end to end{in_sessions(places, len(recordings))}, "
-                "and is alive in the others",
+                "warning", kind,
+                f"{_channels(hits)} {verb} one value from end to end{where}"
+                + (", and live in others" if is_dead else ""),
                 means="A wire came off, or another device was used: the model learns who was "
-                "recorded.",
-                todo="Record these again, or train without the channel ([features] channels).",
-                at=places,
-            )
-        )  # fmt: skip
-    if dead_everywhere:
-        names = [channel for channel, _ in dead_everywhere]
-        found.append(
-            finding(
-                "warning", "constant",
-                f"{listed(names)} {'has' if len(names) == 1 else 'have'} one value from end to end "
-                "in every recording",
-                means="Nothing can be learned from it, and live it may move.",
-                todo="Check the wiring, or leave it out ([features] channels, or import --drop).",
-                at=[hits[0].place for _, hits in dead_everywhere],
+                "recorded."
+                if is_dead
+                else "Nothing can be learned from it, and in a live stream it may move.",
+                todo="Record these again, or train without ([features] channels, import --drop)."
+                if is_dead
+                else "Check the wiring, or leave it out ([features] channels, import --drop).",
+                at=[hit.place for hit in hits],
             )
         )  # fmt: skip
     return found
@@ -145,39 +149,47 @@ def _slow(recordings: Sequence[Recording]) -> list[Finding]:
 
 
 def _clipped(recordings: Sequence[Recording]) -> list[Finding]:
-    found = []
     lowest, highest = _ranges(recordings)
-    n_all = sum(r.n_frames for r in recordings)
-    for channel, hits in _by_channel(
-        [
-            hit
-            for r in recordings
-            for hit in r.signal.clipped
+    limits: dict[str, float] = {}
+    zeros: list[Hit] = []
+    others: list[Hit] = []
+    for r in recordings:
+        for hit in r.signal.clipped:
+            channel = hit.place.channel
+            limit = r.signal.limits[channel]
             # A limit beyond which another recording goes is none of the sensor's.
-            if r.signal.limits[hit.place.channel]
-            in (lowest[hit.place.channel], highest[hit.place.channel])
-        ]
-    ):
-        places = [hit.place for hit in sorted(hits, key=lambda hit: -hit.value)]
-        limits = [r.signal.limits[channel] for r in recordings if channel in r.signal.limits]
-        n_frames = int(sum(h.value for h in hits))
-        limit = most_common(limits)
-        severity: Severity = "warning" if n_frames >= CLIP_WARNING * n_all else "note"
-        where = f"{counted(n_frames, 'frame')}{in_sessions(places, len(recordings))}"
-        if limit == 0.0:
-            found.append(
-                finding(
-                    severity, "zeros", f"{channel} jumps to exactly 0 in {where}",
-                    means="Zeros often stand for no measurement: tracking lost, a cable off.",
-                    todo="Export such frames as missing, or leave these places out.", at=places,
-                )
-            )  # fmt: skip
+            if limit in (lowest[channel], highest[channel]):
+                limits.setdefault(channel, limit)
+                (others if limit else zeros).append(hit)
+    found = []
+    for hits in (_worst_first(others), _worst_first(zeros)):
+        if not hits:
             continue
+        is_zero = not limits[hits[0].place.channel]
+        places = [hit.place for hit in hits]
+        n_frames = {name: sum(h.value for h in of) for name, of in _by_channel(hits)}
+        share = max(n_frames.values()) / sum(r.n_frames for r in recordings)
+        where = in_sessions(places, len(recordings))
+        shown = listed(
+            [
+                f"{name} {'in' if is_zero else f'at {limits[name]:.6g} in'} {counted(n, 'frame')}"
+                for name, n in n_frames.items()
+            ]
+        )
         found.append(
             finding(
-                severity, "clipping", f"{channel} is cut off at {limit:.6g} in {where}",
-                means="The movement goes beyond the sensor's range: strong gestures look alike.",
-                todo="Set a wider range or a lower gain (an accelerometer to 8 or 16 g), and "
+                "warning" if share >= CLIP_WARNING else "note",
+                "zeros" if is_zero else "clipping",
+                f"samples jump to exactly 0: {shown}{where}"
+                if is_zero
+                else f"samples are cut off: {shown}{where}",
+                means="Zeros often stand for no measurement (tracking lost, a cable off), or for "
+                "the end of a converter's range."
+                if is_zero
+                else "The movement goes beyond the sensor's range: strong gestures look alike.",
+                todo="Export such frames as missing, or shift or widen the range."
+                if is_zero
+                else "Set a wider range or a lower gain (an accelerometer to 8 or 16 g), and "
                 "record again.",
                 at=places,
             )
@@ -194,6 +206,18 @@ def _ranges(recordings: Sequence[Recording]) -> tuple[dict[str, float], dict[str
             lowest[channel] = min(low, lowest.get(channel, low))
             highest[channel] = max(high, highest.get(channel, high))
     return lowest, highest
+
+
+def _worst_first(hits: Sequence[Hit]) -> list[Hit]:
+    return sorted(hits, key=lambda hit: -hit.value)
+
+
+def _channels(hits: Sequence[Hit]) -> str:
+    return listed(list(dict.fromkeys(hit.place.channel for hit in hits)))
+
+
+def _n_channels(hits: Sequence[Hit]) -> int:
+    return len({hit.place.channel for hit in hits})
 
 
 def _by_channel(hits: Sequence[Hit]) -> list[tuple[str, list[Hit]]]:
