@@ -227,8 +227,7 @@ class _Chooser:
         if tracks:
             columns = [c for s in tracks for c in s.columns]
             self.settle(
-                f"{self.named(columns)}: a position; beside its own running mean, with velocity, "
-                "speed and direction",
+                f"{self.named(columns)}: a position; beside its own running mean, with velocity",
                 track="relative",
             )
         else:

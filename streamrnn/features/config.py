@@ -52,7 +52,7 @@ class FeatureConfig:
         Add each channel's change since the frame before.
     track : {"auto", "none", "relative", "velocity"}
         What is made of a position: where it is beside its own running mean, and its velocity; or
-        its velocity and direction alone.
+        its velocity, speed and direction alone.
     landmarks : {"auto", "none", "points"}
         ``points``: points of a body are taken from a reference and divided by the body's size.
     reference : str

@@ -273,17 +273,22 @@ class _Writer:
             )
 
     def track(self, sensor: Sensor) -> None:
-        """Make features of a position that do not change when all of it is moved."""
+        """Make features of a position that do not change when all of it is moved.
+
+        Beside a place, velocity stays in the place's own scale: brought to the same size, it is
+        mostly noise.
+        """
         axes = "xyz"[: len(sensor.columns)]
         at = self.place[list(sensor.columns)]
         stem = sensor.name or "position"
+        velocity = self.b.differences(at)
+        names = [f"velocity {stem} {a}" for a in axes]
         if self.config.track == "relative":
             centre = self.b.slow(at, self.gain(self.config.settle_s))
-            self.add(
-                self.b.minus(at, centre), [f"place {stem} {a}" for a in axes], is_measured=True
-            )
-        velocity = self.b.differences(at)
-        self.add(velocity, [f"velocity {stem} {a}" for a in axes], is_measured=True)
+            self.add(self.b.minus(at, centre), [f"place {stem} {a}" for a in axes])
+            self.add(velocity, names)
+            return
+        self.add(velocity, names, is_measured=True)
         self.add(self.b.lengths(velocity[None]), [f"speed {stem}"], is_measured=True)
         slow = _SOFTNESS / self.gain_of(self.n_gains - 1)
         directions = self.b.directions(velocity[None], slow)
@@ -310,10 +315,10 @@ class _Writer:
         kept = [i for i in range(len(points)) if i != reference]
         own = [f"{names[i]} {a}" for i in kept for a in axes]
         self.add(place[kept], [f"place {name}" for name in own])
-        self.add(velocity, [f"velocity body {a}" for a in axes], is_measured=True)
+        self.add(velocity, [f"velocity body {a}" for a in axes])
         if self.config.differences:
             moved = self.b.differences(place[kept].reshape(-1))
-            self.add(moved, [f"velocity {name}" for name in own], is_measured=True)
+            self.add(moved, [f"velocity {name}" for name in own])
 
 
 def _beside(sensor: Sensor, downs: Sequence[Sensor]) -> Sensor | None:
