@@ -12,7 +12,8 @@ from streamrnn import cli
 from streamrnn.core.types import Channel, Frames, Label, StreamInfo
 from streamrnn.model.file import ModelFile, save_model
 from streamrnn.model.params import init_params
-from streamrnn.model.spec import NetworkSpec
+from streamrnn.model.spec import NetworkSpec, WindowSpec
+from streamrnn.model.window import init_window_params
 from streamrnn.sessions.session import Session
 from streamrnn.sessions.writer import write_session
 
@@ -45,7 +46,7 @@ def make_session(path: Path, n: int = 100) -> None:
 def make_model(path: Path, **change: object) -> None:
     params = init_params(NetworkSpec(6, (16, 8), 3), 0)
     document: dict[str, object] = {
-        "format": 1, "labels": ["none", "left", "right"], "rate_hz": 100.0,
+        "labels": ["none", "left", "right"], "rate_hz": 100.0,
         "channels": [{"name": "acc_x", "unit": "g"}], "max_gap_ms": 100.0,
         "features": {"kind": "scale"}, "decision": {"enter": 0.5}, "training": {"epochs": 3},
     }  # fmt: skip
@@ -177,3 +178,15 @@ def test_a_model_without_its_description_and_a_folder_without_sessions(call, tmp
     code, _, err = call(".")
     assert code == 1
     assert "no session (*.mcap) in the folder ." in err
+
+
+def test_a_window_network(call, tmp_path: Path) -> None:
+    params = init_window_params(WindowSpec(6, 25, 64, 3), 0)
+    document = {
+        "labels": ["none", "left", "right"], "rate_hz": 100.0, "max_gap_ms": 100.0,
+        "channels": [{"name": "acc_x", "unit": "g"}],
+    }  # fmt: skip
+    save_model(tmp_path / "w.safetensors", ModelFile(params, document))
+    code, out, _ = call("w.safetensors")
+    assert code == 0
+    assert out.splitlines()[1] == "  model     MLP on windows 25 frames x 6 -> 64 -> 3, float32"
