@@ -3,7 +3,8 @@
     python -m benchmarks.accuracy invariance --data DIR
 
 The same person of the UHH recordings is left out again and again, with the recordings changed in a
-way that changes nothing for a user. The score may differ by no more than it does from seed to seed.
+way that changes nothing for a user, what is said of the set among it. The score may differ by no
+more than it does from seed to seed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ Change = Callable[[Session], Session]
 def renamed(session: Session) -> Session:
     """Return a session whose classes have other names, in another alphabetical order."""
     labels = [replace(label, name=f"g{label.name[::-1]}") for label in session.labels]
-    return replace(session, labels=labels, metadata={**session.metadata, "gesture": "?"})
+    return replace(
+        session, labels=labels, metadata={**session.metadata, "gesture": "?", "source": "?"}
+    )
 
 
 def permuted(session: Session) -> Session:
@@ -118,7 +121,8 @@ def compared(
         mean = float(np.mean(values))
         row = {"what": name, _FIGURE: mean, "sd of seeds": _sd(values), "difference": mean - base}
         rows.append({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
-        targets[f"{name}: difference within {allowed:.3f}"] = abs(mean - base) <= allowed
+        if len(rows) > 1:
+            targets[f"{name}: difference within {allowed:.3f}"] = abs(mean - base) <= allowed
     return rows, targets
 
 
