@@ -117,6 +117,21 @@ class _Writer:
         self.tracks = on_track if config.track != "none" else []
         self.muscles = [s for s in self.found if s.kind == kinds.EMG and config.emg == "envelope"]
 
+    def check(self) -> None:
+        """Refuse options for sensors that are not there."""
+        config = self.config
+        for is_lacking, what, needs in (
+            (
+                config.landmarks == "points" and not self.points,
+                "landmarks points",
+                f"{MIN_POINTS} positions or more (such as wrist_x and wrist_y)",
+            ),
+            (config.track != "none" and not self.tracks, f"track {config.track}", "a position"),
+            (config.emg != "none" and not self.muscles, "emg envelope", "channels named emg..."),
+        ):
+            if is_lacking:
+                raise ConfigError(f'features: {what} needs {needs}: leave it "auto", or "none"')
+
     # ---- what comes out
 
     def add(self, places: I64, names: Sequence[str], *, is_measured: bool = False) -> None:
@@ -358,6 +373,7 @@ def write(
         The options ask for what the channels do not have.
     """
     writer = _Writer(channels, config, rate_hz, measured)
+    writer.check()
     if config.scaling != "global":
         writer.adapt()
     writer.columns()

@@ -261,6 +261,9 @@ def test_fit_refuses_no_frames_and_wrong_columns():
     ("channels", "options", "message"),
     [
         (CHANNELS, {"orientation": "gravity"}, "needs a three-axis accelerometer"),
+        (TIP, {"landmarks": "points", "track": "none"}, "landmarks points needs 3 positions"),
+        (CHANNELS, {"track": "relative"}, "track relative needs a position"),
+        (CHANNELS, {"emg": "envelope"}, "emg envelope needs channels named emg"),
         (HAND, {"reference": "elbow"}, "no point 'elbow' to refer to"),
         (HAND, {"handedness": "side"}, "no channel 'side' says which hand"),
     ],
