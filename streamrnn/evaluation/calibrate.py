@@ -7,10 +7,10 @@ recording without gestures has none (`streamrnn.evaluation.choosing.tally`).
 
 Many decisions are tried. Of those with no more than so many false activations the one with the best
 recall is taken, then the one with the fewest false activations, confusions and repeats. How many
-are allowed follows from what such a choice does to people who had no part in it
-(`streamrnn.evaluation.choosing.crossed`): as many as leave the exact Poisson bound of the false
-activations *there* within the budget. Where the data are too short for that, or where it would cost
-more than a tenth of the gestures, the plain rate must keep the budget, and nothing is claimed.
+are allowed, and how much stricter it is made, follows from what such a choice does to people who
+had no part in it (`streamrnn.evaluation.choosing.crossed`): the exact Poisson bound of the false
+activations *there* must keep the budget. Where the data are too short for that, or where it would
+cost more than a tenth of the gestures, the plain rate must keep the budget, and nothing is claimed.
 Where not even that does at any recall, there is no decision.
 
 A Poisson count takes false activations as independent of each other. They are not quite: one person
@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from streamrnn.core.errors import SessionError
 from streamrnn.decision.calibration import Calibration, Checked, Data, Point
 from streamrnn.decision.machine import DecisionConfig
-from streamrnn.evaluation.choosing.budget import Budget, Choice, choose, try_out
+from streamrnn.evaluation.choosing.budget import Budget, Choice, choose, stricter, try_out
 from streamrnn.evaluation.choosing.crossed import Pool
 from streamrnn.evaluation.choosing.rerun import Rerun
 from streamrnn.evaluation.choosing.search import Search
@@ -103,10 +103,15 @@ def calibrate(
     if search.n_gestures >= MIN_GESTURES:
         begin = replace(begin, temperature=fit_temperature(runs))
     try_out(search, begin, budget)
-    pool = Pool(runs, search.tried)
+
+    def made_stricter(config: DecisionConfig, n_steps: int) -> tuple[DecisionConfig, Tally]:
+        changed = stricter(config, n_steps)
+        return changed, search.tally(changed)
+
+    pool = Pool(runs, search.tried, made_stricter)
     choice = choose(pool, budget)
-    decision, counts = pool.tried[choice.index]
-    points = [_point(config, tallied, budget) for config, tallied in pool.tried]
+    decision, counts = choice.decision, choice.counts
+    points = [_point(config, tallied, budget) for config, tallied in search.tried]
     checked = _checked(choice, pool, budget, search.n_gestures)
     is_shown = choice.is_kept and not is_nominal and budget.is_shown_by(
         max(choice.n_false, counts.n_false)

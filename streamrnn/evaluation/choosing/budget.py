@@ -12,10 +12,11 @@ from streamrnn.decision.machine import DecisionConfig
 from streamrnn.evaluation.choosing.crossed import Pool
 from streamrnn.evaluation.choosing.rerun import gesture_ms
 from streamrnn.evaluation.choosing.search import Search, with_class, with_thresholds
+from streamrnn.evaluation.choosing.tally import Tally
 from streamrnn.evaluation.metrics.rates import poisson_upper
 
 #: Common thresholds that are tried: even steps of the log-odds of activity, 0.27 to 0.999994.
-THRESHOLDS = tuple(round(1.0 / (1.0 + math.exp(-k / 2)), 6) for k in range(-2, 25))
+THRESHOLDS = tuple(round(1.0 / (1.0 + math.exp(-k / 4)), 6) for k in range(-4, 49))
 #: Shortest event and pause, as shares of the shortest class's median gesture.
 MIN_SHARES = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85)
 PAUSE_SHARES = (0.0, 0.5, 1.0)
@@ -23,6 +24,8 @@ PAUSE_SHARES = (0.0, 0.5, 1.0)
 OWN_GESTURES = 20
 #: A decision whose claim can be shown is taken if it finds so much of what others find.
 SHOWN_SHARE = 0.9
+#: A decision is made stricter by so many steps of `THRESHOLDS`, at most.
+MAX_STEPS = 8
 #: Not more allowances than this are compared.
 _MAX_ALLOWANCES = 25
 
@@ -72,38 +75,51 @@ class Choice:
 
     Attributes
     ----------
-    index : int
-        In the pool.
+    decision : DecisionConfig
+    counts : Tally
     is_kept : bool
         The plain count keeps the budget, and some gesture is found.
     n_false, n_hit : int
         What the same choice comes to on people who had no part in it.
     """
 
-    index: int
+    decision: DecisionConfig
+    counts: Tally
     is_kept: bool
     n_false: int
     n_hit: int
 
 
 def choose(pool: Pool, budget: Budget) -> Choice:
-    """Return the decision of a pool that suits a budget best; see `calibrate`."""
-    best = {n: pool.best(n) for n in budget.allowances}
-    kept = [n for n, index in best.items()
-            if pool.tried[index][1].n_false <= n and pool.tried[index][1].n_hit]  # fmt: skip
+    """Return the decision of a pool that suits a budget best; see `calibrate`.
+
+    Ways of choosing are compared by what they come to on people who had no part in it: the best
+    recall with at most so many false activations; and those with none, or half of what the plain
+    rate allows, made some steps stricter.
+    """
+    ways = [(n, 0) for n in budget.allowances]
+    ways += [
+        (n, k) for n in sorted({0, budget.n_by_estimate // 2}) for k in range(1, MAX_STEPS + 1)
+    ]
+    kept: list[Choice] = []
+    for n_allowed, n_steps in ways:
+        decision, counts = pool.best(n_allowed, n_steps)
+        if counts.n_hit and counts.n_false <= n_allowed:
+            kept.append(Choice(decision, counts, True, *pool.crossed(n_allowed, n_steps)))
     if not kept:
-        some = [n for n, (_, counts) in enumerate(pool.tried) if counts.n_hit]
-        least = min(some, key=lambda n: (pool.tried[n][1].n_false, -pool.tried[n][1].n_hit),
-                    default=0)  # fmt: skip
-        counts = pool.tried[least][1]
-        return Choice(least, False, counts.n_false, counts.n_hit)
-    crossed = {n: pool.crossed(n) for n in kept}
-    shown = [n for n in kept if budget.is_shown_by(crossed[n][0])]
-    plain = [n for n in kept if crossed[n][0] <= budget.n_by_estimate]
-    n_allowed = max(plain, default=min(kept))
-    if shown and crossed[max(shown)][1] >= SHOWN_SHARE * crossed[n_allowed][1]:
-        n_allowed = max(shown)
-    return Choice(best[n_allowed], True, *crossed[n_allowed])
+        some = [entry for entry in pool.tried if entry[1].n_hit]
+        decision, counts = min(some or pool.tried, key=lambda e: (e[1].n_false, -e[1].n_hit))
+        return Choice(decision, counts, False, counts.n_false, counts.n_hit)
+    shown = [c for c in kept if budget.is_shown_by(c.n_false)]
+    plain = [c for c in kept if c.n_false <= budget.n_by_estimate]
+    # Where strangers answer alike, what is known of these recordings decides.
+    best = max(plain, key=_found) if plain else min(kept, key=lambda c: c.n_false)
+    surest = max(shown, key=_found, default=best)
+    return surest if surest.n_hit >= SHOWN_SHARE * best.n_hit else best
+
+
+def _found(choice: Choice) -> tuple[int, int, int]:
+    return choice.n_hit, choice.counts.n_hit, -choice.n_false
 
 
 def with_threshold(config: DecisionConfig, enter: float) -> DecisionConfig:
@@ -149,7 +165,7 @@ class _Explorer:
         for pause in sorted(pauses):
             options.append(self._first(replace(best, refractory_ms=pause), n_allowed))
         best = min(options, key=lambda c: self._rank(c, n_allowed))
-        for threshold in THRESHOLDS:
+        for threshold in THRESHOLDS[::2]:
             self._search.tally(with_threshold(best, threshold))
         self._single_classes(best, n_allowed)
 
@@ -165,7 +181,7 @@ class _Explorer:
                 high = at
             else:
                 low = at + 1
-        nearest: Sequence[float] = THRESHOLDS[low : low + 3]
+        nearest: Sequence[float] = THRESHOLDS[low : low + 6 : 2]
         return min(
             (with_threshold(config, t) for t in nearest), key=lambda c: self._rank(c, n_allowed)
         )
@@ -176,7 +192,7 @@ class _Explorer:
             if score.n_true < OWN_GESTURES:
                 continue
             at = THRESHOLDS.index(config.enter)
-            steps = [n for n in (at - 4, at - 2, at - 1, at, at + 1, at + 2)
+            steps = [n for n in (at - 8, at - 4, at - 2, at, at + 2, at + 4)
                      if 0 <= n < len(THRESHOLDS)]  # fmt: skip
             own = [_class_threshold(config, name, THRESHOLDS[n]) for n in steps]
             best = min(own, key=lambda c: self._rank(c, n_allowed))
@@ -189,6 +205,19 @@ class _Explorer:
         excess = max(0, counts.n_false - n_allowed)
         others = counts.n_confused + counts.n_repeated
         return excess, -counts.n_hit, counts.n_false, others
+
+
+def stricter(config: DecisionConfig, n_steps: int) -> DecisionConfig:
+    """Return a decision whose thresholds, those of single classes too, are so many steps higher."""
+
+    def raised(enter: float) -> float:
+        return THRESHOLDS[min(THRESHOLDS.index(enter) + n_steps, len(THRESHOLDS) - 1)]
+
+    changed = with_threshold(config, raised(config.enter))
+    for name, own in config.per_class.items():
+        if "enter" in own:
+            changed = _class_threshold(changed, name, raised(own["enter"]))
+    return changed
 
 
 def _class_threshold(config: DecisionConfig, name: str, enter: float) -> DecisionConfig:

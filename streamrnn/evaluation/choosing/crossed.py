@@ -8,7 +8,7 @@ where nobody said who is in them; stretches of time where there is one session o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from streamrnn.evaluation.heldout import HeldOutRun
 
 #: Parts, at most.
 MAX_PARTS = 8
+#: Stretches of time a part, where there is one session only.
+_STRETCHES = 8
 
 
 class Pool:
@@ -28,6 +30,8 @@ class Pool:
     ----------
     runs : sequence of HeldOutRun
     tried : sequence of (DecisionConfig, Tally)
+    stricter : callable, optional
+        Returns a decision so many steps stricter than a given one, and its counts.
 
     Attributes
     ----------
@@ -35,9 +39,13 @@ class Pool:
     """
 
     def __init__(
-        self, runs: Sequence[HeldOutRun], tried: Sequence[tuple[DecisionConfig, Tally]]
+        self,
+        runs: Sequence[HeldOutRun],
+        tried: Sequence[tuple[DecisionConfig, Tally]],
+        stricter: Callable[[DecisionConfig, int], tuple[DecisionConfig, Tally]] | None = None,
     ) -> None:
         self.tried = list(tried)
+        self._stricter = stricter
         self._parts = _parts(runs)
         self.n_parts = self._parts.n
         self._false = self._counts([counts.false_at for _, counts in tried])
@@ -45,20 +53,38 @@ class Pool:
         self._others = np.array([c.n_confused + c.n_repeated for _, c in tried])
         self._hours = self._parts.null_h(runs)
 
-    def best(self, n_allowed: int) -> int:
-        """Return the index of the best decision with at most so many false activations."""
-        return self._best(np.ones(self.n_parts, np.bool_), n_allowed)
+    def best(self, n_allowed: int, n_steps: int = 0) -> tuple[DecisionConfig, Tally]:
+        """Return the best decision with at most so many false activations, and its counts.
 
-    def crossed(self, n_allowed: int) -> tuple[int, int]:
+        Parameters
+        ----------
+        n_allowed : int
+        n_steps : int
+            Take one that is so many steps stricter than that.
+        """
+        return self._stepped(self._best(np.ones(self.n_parts, np.bool_), n_allowed), n_steps)
+
+    def crossed(self, n_allowed: int, n_steps: int = 0) -> tuple[int, int]:
         """Return false activations and hits when each part is decided by what suits the others."""
         n_false = n_hit = 0
         for part in range(self.n_parts):
             others = np.arange(self.n_parts) != part
             share = self._hours[others].sum() / max(self._hours.sum(), 1e-12)
-            chosen = self._best(others, int(n_allowed * share))
-            n_false += int(self._false[chosen, part])
-            n_hit += int(self._hits[chosen, part])
+            index = self._best(others, int(n_allowed * share))
+            if not n_steps:
+                n_false += int(self._false[index, part])
+                n_hit += int(self._hits[index, part])
+                continue
+            _, counts = self._stepped(index, n_steps)
+            n_false += sum(self._parts.of(*place) == part for place in counts.false_at)
+            n_hit += sum(self._parts.of(*place) == part for place in counts.hit_at)
         return n_false, n_hit
+
+    def _stepped(self, index: int, n_steps: int) -> tuple[DecisionConfig, Tally]:
+        config, counts = self.tried[index]
+        if not n_steps or self._stricter is None:
+            return config, counts
+        return self._stricter(config, n_steps)
 
     def _best(self, parts: np.ndarray[tuple[int], np.dtype[np.bool_]], n_allowed: int) -> int:
         """Return the decision with most hits, then fewest false ones; the middle of equals."""
@@ -99,17 +125,18 @@ class _Groups:
 
 
 class _Stretches:
-    """One run, cut into parts of the same length."""
+    """One run, cut into stretches of the same length that go to the parts in turn."""
 
     n = MAX_PARTS
 
     def __init__(self, run: HeldOutRun) -> None:
-        self._edges: I64 = run.t_us[np.arange(1, self.n) * len(run) // self.n]
+        n_stretches = self.n * _STRETCHES
+        self._edges: I64 = run.t_us[np.arange(1, n_stretches) * len(run) // n_stretches]
 
     def of(self, run: int, t_us: int) -> int:
         """Return the part in which something happened."""
         del run
-        return int(np.searchsorted(self._edges, t_us, side="right"))
+        return int(np.searchsorted(self._edges, t_us, side="right")) % self.n
 
     def null_h(self, runs: Sequence[HeldOutRun]) -> F64:
         """Return the event-free hours of each part, taken as equal."""
