@@ -1,6 +1,7 @@
 """How the default recipe does on real recordings.
 
-    python -m benchmarks.accuracy SET|all --data DIR [--seeds 3] [--jobs 1] [--log] [--quick]
+    python -m benchmarks.accuracy SET|all --data DIR [--seeds 3] [--jobs 1] [--resume] [--log]
+    python -m benchmarks.accuracy SET --data DIR --quick
     python -m benchmarks.accuracy invariance --data DIR
     python -m benchmarks.accuracy table
 
@@ -30,6 +31,7 @@ from typing import Any, TextIO
 from benchmarks.accuracy import invariance, table
 from benchmarks.accuracy.folds import Fold
 from benchmarks.accuracy.judge import judge
+from benchmarks.accuracy.kept import Kept
 from benchmarks.accuracy.protocols import ALIASES, PROTOCOLS, Protocol
 from benchmarks.accuracy.quick import QUICK_OPTIONS, quick_folds
 from benchmarks.accuracy.summary import (
@@ -83,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--baseline-seeds", type=int, default=1, help=f"of {BASELINE}; 0: none")
     parser.add_argument("--jobs", type=int, default=1, help="folds trained side by side")
+    parser.add_argument("--resume", action="store_true", help="go on with a run broken off")
     parser.add_argument("--log", action="store_true", help="keep the output beside the JSON")
     parser.add_argument("--quick", action="store_true", help="a check for CI, not a figure")
     options = parser.parse_args(arguments)
@@ -106,7 +109,8 @@ def run_set(protocol: Protocol, options: argparse.Namespace) -> int:
     jobs = jobs_of(protocol, options)
     print(f"{protocol.name}: {len(jobs)} trainings", flush=True)
     results = []
-    for result in _done(jobs, options.jobs):
+    kept = Kept(protocol.name + "-quick" * options.quick, resume=options.resume)
+    for result in _done(jobs, options.jobs, kept):
         results.append(result)
         print(_line(protocol, result), flush=True)
     minutes = (time.monotonic() - started) / 60
@@ -212,13 +216,17 @@ def reached(protocol: Protocol, results: Sequence[Result], share: float = 1.0) -
     return said
 
 
-def _done(jobs: Sequence[Job], n_processes: int) -> Iterator[Result]:
+def _done(jobs: Sequence[Job], n_processes: int, kept: Kept) -> Iterator[Result]:
     """Yield the jobs' results in their order, however many are worked on at once."""
-    if n_processes <= 1:
-        yield from map(work, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(n_processes) as pool:
-        yield from pool.imap(work, jobs)
+    todo = [job for job in jobs if kept.get(job) is None]
+    with contextlib.ExitStack() as stack:
+        new: Iterator[Result] = map(work, todo)
+        if n_processes > 1 and len(todo) > 1:
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(n_processes))
+            new = pool.imap(work, todo)
+        for job in jobs:
+            result = kept.get(job)
+            yield kept.add(job, next(new)) if result is None else result
 
 
 def _line(protocol: Protocol, result: Result) -> str:

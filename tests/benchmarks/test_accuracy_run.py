@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import report
-from benchmarks.accuracy import run, table
+from benchmarks.accuracy import kept, run, table
 from benchmarks.accuracy.folds import Fold
 from benchmarks.accuracy.protocols import PROTOCOLS, Protocol
 from benchmarks.accuracy.quick import quick_folds
@@ -18,7 +18,7 @@ from benchmarks.accuracy.sets.build import trial
 from streamrnn.core.types import Channel
 from streamrnn.training.config import TrainConfig
 
-OPTIONS = Namespace(data="", seeds=3, baseline_seeds=1, jobs=1, quick=False)
+OPTIONS = Namespace(data="", seeds=3, baseline_seeds=1, jobs=1, quick=False, resume=False)
 
 
 class Stopped(Exception):
@@ -81,6 +81,7 @@ def test_the_exit_code_says_whether_the_mean_of_the_seeds_reaches_the_target(
     protocol = replace(protocol, split=one_fold, targets=(asked,))
     monkeypatch.setattr(run, "work", result)
     monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "kept")
     assert run.run_set(protocol, OPTIONS) == code
     [path] = tmp_path.glob("*-accuracy-libras.json")
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -89,6 +90,30 @@ def test_the_exit_code_says_whether_the_mean_of_the_seeds_reaches_the_target(
     [line] = table.lines_of(protocol, table.newest("libras", tmp_path))
     assert "| 0.967 |" in line
     assert ("missed" in line) == bool(code)
+
+
+def test_a_run_goes_on_where_it_was_broken_off(monkeypatch, tmp_path):
+    protocol = replace(PROTOCOLS["libras"], split=one_fold)
+    jobs = run.jobs_of(protocol, OPTIONS)
+    done = []
+
+    def work(job):
+        if len(done) == 2:
+            raise Stopped
+        done.append(job)
+        return result(job)
+
+    monkeypatch.setattr(run, "work", work)
+    whole = [result(job) for job in jobs]
+    with pytest.raises(Stopped):
+        list(run._done(jobs, 1, kept.Kept("x", resume=False, folder=tmp_path)))
+    monkeypatch.setattr(run, "work", result)
+    again = kept.Kept("x", resume=True, folder=tmp_path)
+    assert [again.get(job) is not None for job in jobs] == [True, True, False, False]
+    assert list(run._done(jobs, 1, again)) == whole
+    monkeypatch.setattr(kept, "code_digest", lambda: "of other code")
+    assert kept.Kept("x", resume=True, folder=tmp_path).get(jobs[0]) is None
+    assert kept.Kept("x", resume=False, folder=tmp_path).get(jobs[0]) is None
 
 
 def test_a_set_that_was_not_run_is_not_measured():
@@ -115,6 +140,7 @@ def test_what_does_not_matter_to_a_user_does_not_matter(data_dir):
 @pytest.mark.data
 def test_a_short_training_on_real_people_finds_a_stranger(data_dir, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "kept")
     assert run.main(["uhh", "--data", str(data_dir), "--quick"]) == 0
     [path] = tmp_path.glob("*.json")
     [row, *_] = json.loads(path.read_text(encoding="utf-8"))["rows"]
