@@ -100,8 +100,11 @@ class Plan:
                 self.n_lanes = min(self.n_lanes, len(self.pieces))
                 self._draw = self._consecutive
             self.n_updates = max(1, round(self._n_frames / (self.n_lanes * self.slice_frames)))
-        wanted = math.ceil(config.min_updates / self.n_updates)
-        self.n_epochs = max(config.epochs, min(wanted, EPOCHS_TIMES * config.epochs))
+        wanted = config.min_updates
+        if wanted:
+            wanted = max(wanted, config.class_updates * (len(data.labels) - 1))
+        n_epochs = math.ceil(wanted / self.n_updates)
+        self.n_epochs = max(config.epochs, min(n_epochs, EPOCHS_TIMES * config.epochs))
 
     def epoch(self, rng: np.random.Generator) -> list[Slice]:
         """Return the slices of one epoch, in order."""

@@ -24,6 +24,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "seed": (0, 2**63 - 1),
     "min_updates": (0, 1_000_000),
+    "class_updates": (0, 100_000),
     "folds": (0, 100),
     "fold_epochs": (0.01, 1),
     "average": (0, 0.9999),
@@ -41,6 +42,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "batch_size": (1, 4096),
     "row_trials": (1, 100),
     "row_single": (0, 1),
+    "row_null": (0, 1),
     "ramp_power": (0, 10),
     "head_fraction": (0, 0.95),
     "head_weight": (0, 1),
@@ -138,6 +140,8 @@ class TrainConfig:
     min_updates : int
         Small sets are passed over more often, until so many updates are made (at most
         `EPOCHS_TIMES` times `epochs`); 0 = off.
+    class_updates : int
+        Or so many for each gesture, if that is more.
     folds : int
         Cross-validation before the model itself is trained, in at most so many parts; 0 = off.
     fold_epochs : float
@@ -164,6 +168,8 @@ class TrainConfig:
         Share of the rows that are a single trial with nothing before or behind it.
     row_gap : tuple of two float
         Shortest and longest null between trials, as shares of the median gesture.
+    row_null : float
+        Weight of that null's frames in the loss: made up, much of it looks as a gesture's end.
     ramp_power : float
         Rows only: frame t of n in a trial weighs ``(t / n) ** ramp_power``.
     head_fraction, head_weight, boundary_fraction : float
@@ -197,6 +203,7 @@ class TrainConfig:
     epochs: int = 50
     seed: int = 0
     min_updates: int = 600
+    class_updates: int = 100
     folds: int = 4
     fold_epochs: float = 1.0
     average: float = 0.99
@@ -215,7 +222,8 @@ class TrainConfig:
     row_trials: int = 3
     row_single: float = 0.5
     row_gap: tuple[float, ...] = (0.2, 1.0)
-    ramp_power: float = 1.0
+    row_null: float = 0.3
+    ramp_power: float = 2.0
     head_fraction: float = 0.5
     head_weight: float = 0.0
     ramp: str = "step"

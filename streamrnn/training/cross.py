@@ -15,6 +15,7 @@ from streamrnn.sessions.session import Session
 from streamrnn.training.config import TrainConfig
 from streamrnn.training.data import features_of, form_of, prepare
 from streamrnn.training.fit import Progress, fit_data
+from streamrnn.training.folds.joined import joined_trials
 from streamrnn.training.folds.splits import Fold, split_folds
 from streamrnn.training.folds.store import FoldStore
 
@@ -73,6 +74,7 @@ def cross_validate(
         features=features_of(sessions, config.features, sessions[0].info).config,
         epochs=epochs,
         min_updates=round(config.fold_epochs * config.min_updates),
+        class_updates=round(config.fold_epochs * config.class_updates),
         held_out=(),
         held_out_fraction=0.0,
         patience=0,
@@ -95,7 +97,8 @@ def cross_validate(
             except TrainingError as error:
                 what = f"cross-validation {n} of {len(folds)}: {error}"
                 raise type(error)(what) from error
-            runs = fold.asked(bundle, backend)
+            asked = joined_trials(fold, config) if config.labels == "rows" else fold
+            runs = asked.asked(bundle, backend)
             store.save(runs)
         done.append(replace(fold, runs=runs))
     return way, done

@@ -217,6 +217,10 @@ class _Asked:
         tuned = self._tuned(runs, bundle)
         decisions = [self._on_others(n, bundle) or tuned.config for n in range(len(self._parts))]
         facts = appraise(self._by, self._parts, bundle, decisions)
+        if self._data.form == "rows" and self._by != "held out":
+            facts["summary"] += (
+                "; the trials were joined to streams, with null made up between them"
+            )
         facts["notes"] = list(tuned.notes)
         training["cross_validation"] = facts
         return replace(bundle, decision=tuned.config, training=training)

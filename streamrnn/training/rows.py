@@ -109,24 +109,25 @@ class RowMaker:
     ) -> list[Piece]:
         row = []
         if rng.random() < LEAD_SHARE:
-            row.append(self.null(None, trials[0], self._gap(rng), rng))
+            row.append(self.null(None, trials[0], self.gap(rng), rng))
         for trial, following in zip(trials, [*trials[1:], None], strict=True):
             row.append(trial)
             if following is None or not self._nulls or rng.random() >= REAL_SHARE:
-                row.append(self.null(trial, following, self._gap(rng), rng))
+                row.append(self.null(trial, following, self.gap(rng), rng))
                 continue
             real = self._cut(varied(int(rng.choice(self._nulls))), rng)
-            row.append(self.null(trial, real, max(1, self._gap(rng) // 4), rng))
+            row.append(self.null(trial, real, max(1, self.gap(rng) // 4), rng))
             row.append(real)
-            row.append(self.null(real, following, max(1, self._gap(rng) // 4), rng))
+            row.append(self.null(real, following, max(1, self.gap(rng) // 4), rng))
         return row
 
-    def _gap(self, rng: np.random.Generator) -> int:
+    def gap(self, rng: np.random.Generator) -> int:
+        """Draw the length of null between two trials, frames."""
         least, most = self._config.row_gap
         return max(1, round(rng.uniform(least, most) * self._median_frames))
 
     def _cut(self, real: Piece, rng: np.random.Generator) -> Piece:
-        n = min(len(real.targets), self._gap(rng))
+        n = min(len(real.targets), self.gap(rng))
         first = int(rng.integers(0, len(real.targets) - n + 1))
         part = slice(first, first + n)
         return Piece(real.x[part], real.targets[part], real.weights[part], real.rest, real.session)
@@ -156,7 +157,8 @@ class RowMaker:
         shares = np.stack([np.ones(n), over, leaving, coming])
         x = np.einsum("kn,kc->nc", shares, ends).astype(np.float32)  # a BLAS may depend on threads
         x += rng.standard_normal(x.shape, np.float32) * self._noise
-        return Piece(x, np.zeros(n, np.int64), np.ones(n, np.float32), near.rest, near.session)
+        weights = np.full(n, self._config.row_null, np.float32)
+        return Piece(x, np.zeros(n, np.int64), weights, near.rest, near.session)
 
 
 def smooth_step(u: F64) -> F64:

@@ -32,6 +32,7 @@ def config() -> TrainConfig:
         hidden=(8,),
         epochs=6,
         min_updates=0,
+        class_updates=0,
         average=0.0,
         folds=3,
         held_out_fraction=0.2,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from streamrnn.decision.machine import ClassRule, DecisionConfig
+from streamrnn.evaluation import tune
 from streamrnn.features.chain import FeatureConfig
 from streamrnn.training import targets
 from streamrnn.training.config import AugmentConfig, TrainConfig, load_config
@@ -59,13 +60,12 @@ def test_every_option_stands_there_with_its_default(section: str, cls: type) -> 
         assert len(meaning[-1]) > 10
 
 
-def test_what_training_sets_stands_there() -> None:
-    table = rows("decision")
-    assert table["enter"][2] == f"`{targets.ENTER}`"
-    assert table["exit"][2] == f"`{targets.EXIT}`"
-    assert table["min_ms"][2] == "measured"
-    measured = {key for key, cells in table.items() if cells[2] != "default"}
-    assert measured == targets.decision_for([], 50.0).keys()
+def test_where_the_choice_of_a_decision_begins_stands_there() -> None:
+    chosen = {key for key, cells in rows("decision").items() if cells[2] == "chooses"}
+    assert targets.decision_for([], 50.0).keys() < chosen
+    assert f"`enter` {targets.ENTER}, `exit` {targets.EXIT}" in TEXT
+    assert targets.SHORTEST_SHARE == 0.5, "half the median gesture"
+    assert f"fewer than {tune.FEWEST} gestures" in TEXT
 
 
 def test_options_of_one_class_are_named() -> None:

@@ -13,9 +13,11 @@ from train_make import make, make_trials
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.kernels.backend import get_backend
+from streamrnn.sessions.labels import frame_labels
 from streamrnn.training.config import TrainConfig
 from streamrnn.training.cross import cross_validate, share_interval
 from streamrnn.training.fit import TrainingStopped
+from streamrnn.training.folds.joined import joined_trials
 from streamrnn.training.folds.splits import cut_session, split_folds
 from streamrnn.training.folds.store import load_runs, save_runs
 
@@ -170,3 +172,29 @@ def test_kept_runs_of_other_options_or_damaged_ones_are_not_taken(config, tmp_pa
 def test_the_interval_of_a_share_is_the_exact_one(n_hit, n, low, high):
     # values of Clopper & Pearson's interval as R's binom.test gives them
     assert share_interval(n_hit, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_trials_are_asked_about_as_streams_with_null_between(config):
+    sessions = [
+        dataclasses.replace(s, metadata={"subject": f"s{n // 2 % 2}"})
+        for n, s in enumerate(make_trials(0, 24))
+    ]
+    silent = dataclasses.replace(make(5), labels=[], metadata={"subject": "s0"})
+    _, (fold, _) = split_folds([*sessions, silent], dataclasses.replace(config, folds=2))
+    joined = joined_trials(fold, config)
+    again = joined_trials(fold, config)
+    assert labels_of(joined.left_out) == labels_of(fold.left_out)
+    assert len(joined.left_out) == len(joined.left_out_names) < len(fold.left_out)
+    trials = {s.frames.x.tobytes(): [label.name for label in s.labels] for s in fold.left_out}
+    found = 0
+    for stream, twin in zip(joined.left_out, again.left_out, strict=True):
+        assert stream.frames.x.tobytes() == twin.frames.x.tobytes()
+        assert {stream.subject} == {s.subject for s in fold.left_out}
+        assert (np.diff(stream.frames.seq) == 1).all()
+        y = frame_labels(stream, ("none", "a", "b"))
+        assert y[0] == y[-1] == 0
+        for label in stream.labels:
+            a, b = np.searchsorted(stream.frames.t_us, (label.start_us, label.end_us))
+            assert trials[stream.frames.x[a:b].tobytes()] == [label.name]
+            found += 1
+    assert found == sum(len(s.labels) for s in fold.left_out)

@@ -51,7 +51,7 @@ def test_every_trial_is_in_one_row_and_null_stands_between(seed, n, most, single
 
 def test_the_weight_of_a_trial_rises_to_its_end_and_null_counts_in_full():
     pieces = [trial(1), trial(0)]
-    for row in maker(pieces, ramp_power=2.0).epoch(
+    for row in maker(pieces, ramp_power=2.0, row_null=1.0).epoch(
         iter(pieces), np.random.default_rng(0), pieces.__getitem__
     ):
         for piece in row:
