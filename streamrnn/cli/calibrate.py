@@ -173,10 +173,12 @@ def _print(calibration: Calibration) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from streamrnn.evaluation.inspection.finding import counted
+
     data = calibration.data
+    said = f"{counted(data.n_sessions, 'session')}, {counted(data.n_gestures, 'gesture')}"
     table = Table(
-        title=f"{data.n_sessions} sessions, {data.n_gestures} gestures, {data.null_h:.2f} h "
-        "without a gesture",
+        title=f"{said}, {data.null_h:.2f} h without one",
         title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
     for name in _HEADINGS:

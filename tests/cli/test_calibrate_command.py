@@ -62,7 +62,7 @@ def test_the_decision_changes_the_weights_do_not_and_the_curve_is_kept(capsys, m
     code, text, err = main(capsys, "calibrate", model, file, "-o", out)
     assert code == 0, err
     assert model.read_bytes() == before
-    assert "1 sessions, 25 gestures" in text
+    assert "1 session, 25 gestures, 0.01 h without one" in text
     assert text.split()[-1] == "1.000", "the chosen point stands last"
     assert "not shown: 0 false activations in 0.01 h of null data" in err
     assert "a claim of 0.5 an hour needs at least 6.0 event-free hours" in err
