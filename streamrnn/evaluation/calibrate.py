@@ -32,6 +32,7 @@ from streamrnn.evaluation.choosing.search import Search
 from streamrnn.evaluation.choosing.tally import Tally
 from streamrnn.evaluation.choosing.temperature import MIN_GESTURES, fit_temperature
 from streamrnn.evaluation.heldout import HeldOutRun
+from streamrnn.evaluation.inspection.finding import counted
 from streamrnn.evaluation.metrics.rates import hours_needed
 
 CONFIDENCE = 0.95
@@ -188,7 +189,8 @@ def _checked(choice: Choice, pool: Pool, budget: Budget, n_gestures: int) -> Che
 
 def _claim(checked: Checked, budget: Budget, *, is_shown: bool, is_nominal: bool) -> str:
     """Return what the data show, or what they cannot show and why, in one line."""
-    seen = f"{checked.n_false} false activations in {budget.null_h:.2f} h of null data"
+    seen = counted(checked.n_false, "false activation")
+    seen += f" in {budget.null_h:.2f} h of null data"
     if is_nominal:
         return f"not shown: {seen}, but the recordings' rate is a guess, and so are the hours"
     bound = f"the {100 * budget.confidence:g} % upper bound is {checked.upper_per_hour:.3g} an hour"
@@ -209,8 +211,8 @@ def _notes(calibration: Calibration, n_gestures: int) -> tuple[str, ...]:
         f"the budget costs {lost} of {n_gestures} gestures: recall {chosen.recall:.3f} within it, "
         f"{free.recall:.3f} without one (at {free.false_per_hour:.3g} false activations an hour)",
         f"chosen in the same way on {checked.n_parts - 1} of {checked.n_parts} parts and counted "
-        f"on the other, in turn: {checked.n_false} false activations where the choice itself has "
-        f"{chosen.n_false}, recall {checked.recall:.3f}; the claim stands on these",
+        f"on the other, in turn: {counted(checked.n_false, 'false activation')} where the choice "
+        f"itself has {chosen.n_false}, recall {checked.recall:.3f}; the claim stands on these",
     ]
     if n_gestures < MIN_GESTURES:
         notes.append(
