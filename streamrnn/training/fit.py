@@ -378,10 +378,10 @@ def learning_curve(curve: Sequence[tuple[float, ...]]) -> list[dict[str, float]]
     Returns
     -------
     list of dict
-        ``epoch``, ``loss`` and, where somebody was watched, ``held_out_event_f1`` and
+        ``epoch``, ``loss`` and, where somebody was watched, ``held_out_f1`` and
         ``held_out_loss``.
     """
-    keys = ("loss", "held_out_event_f1", "held_out_loss")
+    keys = ("loss", "held_out_f1", "held_out_loss")
     n = len(curve)
     kept = sorted({n - 1 - k * n // MAX_POINTS for k in range(MAX_POINTS)} if n else ())
     return [

@@ -118,7 +118,7 @@ def train(
     -------
     Bundle
         ``training`` says where it came from: ``cross_validation`` (see `appraise`), ``sessions``
-        (names and digests), ``learning_curve``, ``config`` and the numbers of frames.
+        (names and digests of those it was trained on), ``learning_curve``, ``config`` and the numbers of frames.
 
     Raises
     ------
@@ -206,9 +206,11 @@ class _Asked:
     def decided(self, bundle: Bundle) -> Bundle:
         """Return the model with the decision that suits what was said, and what it reaches."""
         training = dict(bundle.training)
+        watched = set(map(id, self._data.held_out))
         training["sessions"] = [
             {"name": name, "subject": session.subject, "sha256": frames_digest(session)}
             for session, name in zip(self._sessions, self._names, strict=True)
+            if id(session) not in watched
         ]
         runs = [run for _, part in self._parts for run in part]
         if not any(run.truth for run in runs):

@@ -227,7 +227,7 @@ def test_a_learning_curve_has_an_end_and_not_too_many_points():
     watched = learning_curve([(1.0,), (0.5, 0.75, float("inf"))])
     assert watched == [
         {"epoch": 1, "loss": 1.0},
-        {"epoch": 2, "loss": 0.5, "held_out_event_f1": 0.75},
+        {"epoch": 2, "loss": 0.5, "held_out_f1": 0.75},
     ]
 
 

@@ -87,6 +87,7 @@ def test_who_is_held_out_is_watched_and_decides_in_place_of_folds(plain):
     assert checked["by"] == "held out"
     assert [fold["names"] for fold in checked["folds"]] == [["s1"]]
     assert bundle.training["n_frames"] == len(sessions[0]) + len(sessions[2])
+    assert [entry["subject"] for entry in bundle.training["sessions"]] == ["s0", "s2"]
 
 
 def test_a_part_is_never_judged_by_a_decision_that_it_chose_itself(plain, monkeypatch):
