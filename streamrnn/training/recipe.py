@@ -118,7 +118,8 @@ def train(
     -------
     Bundle
         ``training`` says where it came from: ``cross_validation`` (see `appraise`), ``sessions``
-        (names and digests of those it was trained on), ``learning_curve``, ``config`` and the numbers of frames.
+        (names and digests of those it was trained on), ``learning_curve``, ``config`` and the
+        numbers of frames.
 
     Raises
     ------
