@@ -81,7 +81,8 @@ def test_training_goes_on_from_cpu_to_gpu_and_back(capsys, gpu, recordings, monk
     """A checkpoint of either goes on with the other; all ways end in the same weights, nearly."""
     config = recordings / "c.toml"
     config.write_text(
-        "[training]\nhidden = [4]\nn_lanes = 2\nslice_frames = 8\nepochs = 2\nheld_out = ['kim']\n"
+        "[training]\nhidden = [4]\nn_lanes = 2\nslice_frames = 8\nepochs = 2\n"
+        "min_updates = 0\nheld_out = ['kim']\n"
     )
 
     def interrupt(news):
