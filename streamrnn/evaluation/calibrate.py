@@ -5,13 +5,12 @@ outside every true gesture. Events on a gesture of another class (confusions) an
 the same gesture (repeats) are counted apart: they tell how well gestures are told apart, and a
 recording without gestures has none (`streamrnn.evaluation.choosing.tally`).
 
-Many decisions are tried. Of those with no more than so many false activations the one with the best
-recall is taken, then the one with the fewest false activations, confusions and repeats. How many
-are allowed, and how much stricter it is made, follows from what such a choice does to people who
-had no part in it (`streamrnn.evaluation.choosing.crossed`): the exact Poisson bound of the false
-activations *there* must keep the budget. Where the data are too short for that, or where it would
-cost more than a tenth of the gestures, the plain rate must keep the budget, and nothing is claimed.
-Where not even that does at any recall, there is no decision.
+Many decisions are tried. How many false activations the best of them may have here, and how much
+stricter it is made, follows from what such a choice does to people who had no part in it
+(`streamrnn.evaluation.choosing.budget`): the exact Poisson bound of the false activations *there*
+must keep the budget. Where the data are too short for that, or where it would cost more than a
+tenth of the gestures, the plain rate must keep the budget, and nothing is claimed. Where not even
+that does at any recall, there is no decision.
 
 A Poisson count takes false activations as independent of each other. They are not quite: one person
 may have a habit. The more people there are, the better.
@@ -25,8 +24,8 @@ from dataclasses import dataclass, replace
 from streamrnn.core.errors import SessionError
 from streamrnn.decision.calibration import Calibration, Checked, Data, Point
 from streamrnn.decision.machine import DecisionConfig
-from streamrnn.evaluation.choosing.budget import Budget, Choice, choose, stricter, try_out
-from streamrnn.evaluation.choosing.crossed import Pool
+from streamrnn.evaluation.choosing.budget import Budget, Choice, choose
+from streamrnn.evaluation.choosing.ledger import Ledger
 from streamrnn.evaluation.choosing.rerun import Rerun
 from streamrnn.evaluation.choosing.search import Search
 from streamrnn.evaluation.choosing.tally import Tally
@@ -103,20 +102,12 @@ def calibrate(
     begin = _plain(start)
     if search.n_gestures >= MIN_GESTURES:
         begin = replace(begin, temperature=fit_temperature(runs))
-    try_out(search, begin, budget)
-
-    def made_stricter(config: DecisionConfig, n_steps: int) -> tuple[DecisionConfig, Tally]:
-        changed = stricter(config, n_steps)
-        return changed, search.tally(changed)
-
-    pool = Pool(runs, search.tried, made_stricter)
-    choice = choose(pool, budget)
-    decision, counts = choice.decision, choice.counts
+    ledger = Ledger(search)
+    choice = choose(ledger, begin, budget)
+    decision, counts = choice.decision, search.tally(choice.decision)
     points = [_point(config, tallied, budget) for config, tallied in search.tried]
-    checked = _checked(choice, pool, budget, search.n_gestures)
-    is_shown = choice.is_kept and not is_nominal and budget.is_shown_by(
-        max(choice.n_false, counts.n_false)
-    )  # fmt: skip
+    checked = _checked(choice, ledger, budget, search.n_gestures)
+    is_shown = choice.is_shown and not is_nominal and budget.is_shown_by(counts.n_false)
     calibration = Calibration(
         max_false_per_hour=max_false_per_hour,
         confidence=confidence,
@@ -176,9 +167,9 @@ def _point(config: DecisionConfig, counts: Tally, budget: Budget) -> Point:
     )
 
 
-def _checked(choice: Choice, pool: Pool, budget: Budget, n_gestures: int) -> Checked:
+def _checked(choice: Choice, ledger: Ledger, budget: Budget, n_gestures: int) -> Checked:
     return Checked(
-        n_parts=pool.n_parts,
+        n_parts=ledger.n_parts,
         n_false=choice.n_false,
         false_per_hour=round(choice.n_false / budget.null_h, 6),
         upper_per_hour=budget.upper_per_hour(choice.n_false),

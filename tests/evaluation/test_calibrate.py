@@ -93,7 +93,7 @@ def test_no_decision_is_better_than_one_that_breaks_the_budget():
 def test_a_looser_budget_buys_recall():
     run = half_weak(made(18, peak=0.99, fakes=[0.95] * 3, null_frames=HOUR))
     strict, loose = (calibrate([run], START, budget).calibration for budget in (0.5, 20.0))
-    assert (strict.chosen.recall, loose.chosen.recall) == (0.5, 1.0)
+    assert strict.chosen.recall <= 0.5 < loose.chosen.recall == 1.0
     assert loose.is_shown
     assert loose.chosen.upper_per_hour <= 20.0
 

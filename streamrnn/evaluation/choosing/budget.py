@@ -1,4 +1,16 @@
-"""A budget of false activations an hour, and decisions that may keep it."""
+"""A budget of false activations an hour, and the decision that suits it best.
+
+Whoever takes the best of many decisions on some recordings takes the luckiest one too: its false
+activations there are fewer than they will be. So the whole search is done once more for every part
+of the recordings, on the other parts alone, and its result is counted on that part, which had no
+part in it.
+
+Ways of choosing stand in an order that is fixed beforehand, from the strictest to the loosest: the
+best decision without a false activation, made some steps stricter; without one; with one; and so
+on. They are tested in that order, and the first that cannot be shown to keep the budget ends the
+test: so the error of the whole is that of one test (fixed-sequence testing; Angelopoulos et al.
+2021, "Learn then test").
+"""
 
 from __future__ import annotations
 
@@ -9,10 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from streamrnn.decision.machine import DecisionConfig
-from streamrnn.evaluation.choosing.crossed import Pool
+from streamrnn.evaluation.choosing.ledger import Ledger, Mask
 from streamrnn.evaluation.choosing.rerun import gesture_ms
-from streamrnn.evaluation.choosing.search import Search, with_class, with_thresholds
-from streamrnn.evaluation.choosing.tally import Tally
+from streamrnn.evaluation.choosing.search import with_class, with_thresholds
 from streamrnn.evaluation.metrics.rates import poisson_upper
 
 #: Common thresholds that are tried: even steps of the log-odds of activity, 0.27 to 0.999994.
@@ -62,100 +73,134 @@ class Budget:
         return self.upper_per_hour(n_false) <= self.per_hour
 
     @property
-    def allowances(self) -> list[int]:
-        """Numbers of false activations that a decision might be allowed, ascending."""
+    def ways(self) -> list[tuple[int, int]]:
+        """Ways of choosing, the strictest first: false activations allowed, steps stricter."""
         top = self.n_by_estimate
         even = np.linspace(0, top, min(top + 1, _MAX_ALLOWANCES))
-        return sorted({int(n) for n in even.round()})
+        allowed = sorted({int(n) for n in even.round()})
+        return [(0, k) for k in range(MAX_STEPS, 0, -1)] + [(n, 0) for n in allowed]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A decision out of a pool.
+    """A decision for a budget.
 
     Attributes
     ----------
     decision : DecisionConfig
-    counts : Tally
     is_kept : bool
-        The plain count keeps the budget, and some gesture is found.
+        Some gesture is found, and the plain counts keep the budget.
+    is_shown : bool
+        The bound keeps it, on people who had no part in the choice.
     n_false, n_hit : int
-        What the same choice comes to on people who had no part in it.
+        What the same choice comes to on them.
     """
 
     decision: DecisionConfig
-    counts: Tally
     is_kept: bool
+    is_shown: bool
     n_false: int
     n_hit: int
 
 
-def choose(pool: Pool, budget: Budget) -> Choice:
-    """Return the decision of a pool that suits a budget best; see `calibrate`.
-
-    Ways of choosing are compared by what they come to on people who had no part in it: the best
-    recall with at most so many false activations; and those with none, or half of what the plain
-    rate allows, made some steps stricter.
-    """
-    ways = [(n, 0) for n in budget.allowances]
-    ways += [
-        (n, k) for n in sorted({0, budget.n_by_estimate // 2}) for k in range(1, MAX_STEPS + 1)
-    ]
-    kept: list[Choice] = []
-    for n_allowed, n_steps in ways:
-        decision, counts = pool.best(n_allowed, n_steps)
-        if counts.n_hit and counts.n_false <= n_allowed:
-            kept.append(Choice(decision, counts, True, *pool.crossed(n_allowed, n_steps)))
-    if not kept:
-        some = [entry for entry in pool.tried if entry[1].n_hit]
-        decision, counts = min(some or pool.tried, key=lambda e: (e[1].n_false, -e[1].n_hit))
-        return Choice(decision, counts, False, counts.n_false, counts.n_hit)
-    shown = [c for c in kept if budget.is_shown_by(c.n_false)]
-    plain = [c for c in kept if c.n_false <= budget.n_by_estimate]
-    # Where strangers answer alike, what is known of these recordings decides.
-    best = max(plain, key=_found) if plain else min(kept, key=lambda c: c.n_false)
-    surest = max(shown, key=_found, default=best)
-    return surest if surest.n_hit >= SHOWN_SHARE * best.n_hit else best
-
-
-def _found(choice: Choice) -> tuple[int, int, int]:
-    return choice.n_hit, choice.counts.n_hit, -choice.n_false
-
-
-def with_threshold(config: DecisionConfig, enter: float) -> DecisionConfig:
-    """Return a decision with another common `enter`; `exit` stays, as far as it may.
-
-    With `exit` fixed a higher threshold only takes events away: each run of activity begins later
-    or not at all, and ends where it ended.
-    """
-    return with_thresholds(config, enter, min(config.exit, enter))
-
-
-def try_out(search: Search, start: DecisionConfig, budget: Budget) -> None:
-    """Try decisions that may keep a budget, and some that do not, for the curve.
+def choose(ledger: Ledger, start: DecisionConfig, budget: Budget) -> Choice:
+    """Return the decision that suits a budget best.
 
     Parameters
     ----------
-    search : Search
-        Remembers all of them.
+    ledger : Ledger
     start : DecisionConfig
         Without thresholds of single classes.
     budget : Budget
     """
-    explorer = _Explorer(search)
-    allowed = {0, budget.n_by_estimate // 4, budget.n_by_estimate}
-    for n_allowed in sorted(allowed):
-        explorer.explore(start, n_allowed)
+    everyone = Explored(ledger, start, budget, ledger.everything)
+    others = [Explored(ledger, start, budget, ledger.without(k)) for k in range(ledger.n_parts)]
+    found: list[tuple[Choice, int]] = []
+    is_shown = True
+    for n_allowed, n_steps in budget.ways:
+        decision = everyone.best(n_allowed, n_steps)
+        n_false, n_hit, _ = ledger.counts(decision, ledger.everything)
+        if ledger.n_parts > 1:
+            strangers = [_at_strangers(ledger, fold, n_allowed, n_steps) for fold in others]
+            crossed = sum(f for f, _ in strangers), sum(h for _, h in strangers)
+        else:
+            crossed = n_false, n_hit
+        is_shown = is_shown and budget.is_shown_by(crossed[0])
+        if n_hit and n_false <= min(n_allowed, budget.n_by_estimate):
+            found.append((Choice(decision, True, is_shown, *crossed), n_hit))
+    if not found:
+        return _least_bad(ledger, everyone)
+    shown = [entry for entry in found if entry[0].is_shown]
+    plain = [entry for entry in found if entry[0].n_false <= budget.n_by_estimate] or found[:1]
+    best = max(plain, key=_found)
+    surest = max(shown, key=_found, default=best)
+    return (surest if surest[0].n_hit >= SHOWN_SHARE * best[0].n_hit else best)[0]
 
 
-class _Explorer:
-    """Walks towards the best recall that a number of false activations allows."""
+def _found(entry: tuple[Choice, int]) -> tuple[int, int, int]:
+    # Where strangers answer alike, what is known of these recordings decides.
+    choice, n_hit = entry
+    return choice.n_hit, n_hit, -choice.n_false
 
-    def __init__(self, search: Search) -> None:
-        self._search = search
-        self._shortest_ms = min(gesture_ms(search.rerun.runs).values())
 
-    def explore(self, start: DecisionConfig, n_allowed: int) -> None:
+def _at_strangers(
+    ledger: Ledger, others: Explored, n_allowed: int, n_steps: int
+) -> tuple[int, int]:
+    """Return false activations and hits of what suits the others."""
+    decision = others.best(int(n_allowed * ledger.share(others.mask)), n_steps)
+    n_false, n_hit, _ = ledger.counts(decision, ~others.mask)
+    return n_false, n_hit
+
+
+def _least_bad(ledger: Ledger, explored: Explored) -> Choice:
+    """Return the decision with the fewest false activations of those that find a gesture."""
+    counted = [(config, ledger.counts(config, ledger.everything)) for config in explored.tried]
+    some = [entry for entry in counted if entry[1][1]] or counted
+    decision, (n_false, n_hit, _) = min(some, key=lambda entry: (entry[1][0], -entry[1][1]))
+    return Choice(decision, False, False, n_false, n_hit)
+
+
+class Explored:
+    """Decisions tried on some parts of the recordings, on the way to the best ones there.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    start : DecisionConfig
+    budget : Budget
+    mask : bool (n_parts,)
+        What may be looked at.
+    """
+
+    def __init__(self, ledger: Ledger, start: DecisionConfig, budget: Budget, mask: Mask) -> None:
+        self.mask = mask
+        self._ledger = ledger
+        self._tried: dict[str, DecisionConfig] = {}
+        self._shortest_ms = min(gesture_ms(ledger.search.rerun.runs).values())
+        top = int(budget.n_by_estimate * ledger.share(mask))
+        for n_allowed in sorted({0, top // 4, top}):
+            self._explore(start, n_allowed)
+
+    @property
+    def tried(self) -> list[DecisionConfig]:
+        """All decisions so far."""
+        return list(self._tried.values())
+
+    def best(self, n_allowed: int, n_steps: int) -> DecisionConfig:
+        """Return the best of them with at most so many false activations, so much stricter.
+
+        Of equal ones it is the one with the middle threshold.
+        """
+        ranked = [(self._rank(config, n_allowed), config) for config in self.tried]
+        first = min(rank for rank, _ in ranked)
+        equal = sorted((c for rank, c in ranked if rank == first), key=lambda c: c.enter)
+        return stricter(equal[len(equal) // 2], n_steps)
+
+    def _counts(self, config: DecisionConfig) -> tuple[int, int, int]:
+        self._tried.setdefault(repr(config), config)
+        return self._ledger.counts(config, self.mask)
+
+    def _explore(self, start: DecisionConfig, n_allowed: int) -> None:
         """Try times, common thresholds, then thresholds of single classes."""
         options = []
         pauses = {start.refractory_ms, *(round(s * self._shortest_ms, 3) for s in PAUSE_SHARES)}
@@ -166,7 +211,7 @@ class _Explorer:
             options.append(self._first(replace(best, refractory_ms=pause), n_allowed))
         best = min(options, key=lambda c: self._rank(c, n_allowed))
         for threshold in THRESHOLDS[::2]:
-            self._search.tally(with_threshold(best, threshold))
+            self._counts(with_threshold(best, threshold))
         self._single_classes(best, n_allowed)
 
     def _first(self, config: DecisionConfig, n_allowed: int) -> DecisionConfig:
@@ -177,7 +222,7 @@ class _Explorer:
         low, high = 0, len(THRESHOLDS) - 1
         while low < high:
             at = (low + high) // 2
-            if self._search.tally(with_threshold(config, THRESHOLDS[at])).n_false <= n_allowed:
+            if self._counts(with_threshold(config, THRESHOLDS[at]))[0] <= n_allowed:
                 high = at
             else:
                 low = at + 1
@@ -188,7 +233,7 @@ class _Explorer:
 
     def _single_classes(self, config: DecisionConfig, n_allowed: int) -> None:
         """Move one class's threshold after the other's by some steps, as long as it helps."""
-        for name, score in self._search.tally(config).by_class.items():
+        for name, score in self._ledger.search.tally(config).by_class.items():
             if score.n_true < OWN_GESTURES:
                 continue
             at = THRESHOLDS.index(config.enter)
@@ -201,10 +246,17 @@ class _Explorer:
 
     def _rank(self, config: DecisionConfig, n_allowed: int) -> tuple[int, int, int, int]:
         """Return what makes one decision better than another: smaller is better."""
-        counts = self._search.tally(config)
-        excess = max(0, counts.n_false - n_allowed)
-        others = counts.n_confused + counts.n_repeated
-        return excess, -counts.n_hit, counts.n_false, others
+        n_false, n_hit, n_other = self._counts(config)
+        return max(0, n_false - n_allowed), -n_hit, n_false, n_other
+
+
+def with_threshold(config: DecisionConfig, enter: float) -> DecisionConfig:
+    """Return a decision with another common `enter`; `exit` stays, as far as it may.
+
+    With `exit` fixed a higher threshold only takes events away: each run of activity begins later
+    or not at all, and ends where it ended.
+    """
+    return with_thresholds(config, enter, min(config.exit, enter))
 
 
 def stricter(config: DecisionConfig, n_steps: int) -> DecisionConfig:

@@ -45,8 +45,9 @@ class Tally:
         Events that are no hits, by kind.
     delays_us : tuple of int
         For each hit, from the true onset until the event was given.
-    false_at, hit_at : tuple of (int, int)
-        Where each false activation and each gesture that was hit begins: run, microseconds.
+    false_at, hit_at, other_at : tuple of (int, int)
+        Where each false activation, each gesture that was hit, and each confusion or repeat begins:
+        run, microseconds.
     """
 
     by_class: dict[str, Score]
@@ -57,6 +58,7 @@ class Tally:
     delays_us: tuple[int, ...]
     false_at: tuple[tuple[int, int], ...] = ()
     hit_at: tuple[tuple[int, int], ...] = ()
+    other_at: tuple[tuple[int, int], ...] = ()
 
     @property
     def f1(self) -> float:
@@ -96,6 +98,7 @@ def tally(runs: Sequence[HeldOutRun], found: Sequence[Sequence[Segment]]) -> Tal
     delays: list[int] = []
     false_at: list[tuple[int, int]] = []
     hit_at: list[tuple[int, int]] = []
+    other_at: list[tuple[int, int]] = []
     for n, (run, segments) in enumerate(zip(runs, found, strict=True)):
         pairs = match(run.truth, segments, ANY_OVERLAP)
         loose.append(scores(run.truth, segments, pairs))
@@ -107,8 +110,7 @@ def tally(runs: Sequence[HeldOutRun], found: Sequence[Sequence[Segment]]) -> Tal
         for segment in (s for j, s in enumerate(segments) if j not in hits):
             kind = truth.kind(segment)
             kinds[kind] += 1
-            if kind == 0:
-                false_at.append((n, segment.start))
+            (other_at if kind else false_at).append((n, segment.start))
     return Tally(
         by_class=add_scores(loose),
         strict=add_scores(strict),
@@ -118,6 +120,7 @@ def tally(runs: Sequence[HeldOutRun], found: Sequence[Sequence[Segment]]) -> Tal
         delays_us=tuple(delays),
         false_at=tuple(false_at),
         hit_at=tuple(hit_at),
+        other_at=tuple(other_at),
     )
 
 
