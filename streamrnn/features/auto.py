@@ -29,6 +29,8 @@ ENVELOPE_RATE_HZ = 20.0
 _MARGIN = 1.05
 #: Muscle signals below this rate have no band left to filter.
 _SLOWEST_EMG_HZ = 100.0
+#: Gravity is in an accelerometer whose mean vector is longer than this share of its usual length.
+_GRAVITY_SHARE = 0.5
 #: Points of a body move at most so fast: root mean square velocity over spread, 1/s.
 _FASTEST_BODY = 10.0
 
@@ -177,17 +179,18 @@ class _Chooser:
         samples = samples[np.isfinite(samples)]
         if samples.size and samples.min() >= 0.0:
             self.settle(
-                f"{what} are never below 0: they are envelopes already, taken as logarithms",
+                f"{what} are never below 0: they are envelopes already, taken as logarithms, as "
+                "they are and beside their level in the first 3 s",
                 filter="none",
-                emg="envelope",
+                emg="rest",
             )
         elif alone and self.rate_hz >= _SLOWEST_EMG_HZ and self.config.filter != "none":
             high_hz = min(filters.HIGH_HZ, 0.45 * self.rate_hz)
             self.settle(
                 f"{what}: band-pass {filters.LOW_HZ:g}-{high_hz:g} Hz, rectified, envelope, taken "
-                "as logarithms",
+                "as logarithms, as they are and beside their level in the first 3 s (keep still)",
                 filter="emg",
-                emg="envelope",
+                emg="rest",
             )
         else:
             why = "beside other sensors" if not alone else f"at {self.rate_hz:g} Hz"
@@ -195,7 +198,7 @@ class _Chooser:
             self.settle(
                 f"{what} {why}: no filters; centred and divided by their spread",
                 filter="none",
-                emg="envelope" if is_filtered else "none",
+                emg="rest" if is_filtered else "none",
             )
 
     def body(self) -> None:
@@ -243,6 +246,13 @@ class _Chooser:
             self.settle(
                 f"{self.named(columns)}: three-axis sensors; one scale each, with their length",
                 magnitude=True,
+            )
+        heavy = [s for s in vectors if s.kind == kinds.ACCELERATION and self._feels_gravity(s)]
+        if heavy:
+            columns = [c for s in heavy for c in s.columns]
+            self.settle(
+                f"{self.named(columns)}: gravity is in them; so each channel's change beside it",
+                differences=True,
             )
         self.settle(magnitude=False)
 
@@ -301,6 +311,17 @@ class _Chooser:
             return False
         speeds = np.sqrt(step[spread > 0] / spread[spread > 0]) * self.rate_hz
         return float(np.median(speeds)) < _FASTEST_BODY
+
+    def _feels_gravity(self, sensor: Sensor) -> bool:
+        """Return whether an accelerometer's mean is a large part of what it measures."""
+        shares = []
+        for x in self.xs:
+            part = x[:, list(sensor.columns)].astype(np.float64)
+            part = part[np.isfinite(part).all(axis=1)]
+            size = np.sqrt((part**2).sum(axis=1).mean()) if len(part) else 0.0
+            if size > 0.0:
+                shares.append(np.linalg.norm(part.mean(axis=0)) / size)
+        return bool(shares) and float(np.median(shares)) > _GRAVITY_SHARE
 
     def _stillest(self, points: Sequence[Sensor]) -> str:
         """Return the point that moves least."""

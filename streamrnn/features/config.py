@@ -19,7 +19,7 @@ _WORDS = {
     "orientation": (AUTO, "device", "gravity", "free"),
     "track": (AUTO, "none", "relative", "velocity"),
     "landmarks": (AUTO, "none", "points"),
-    "emg": (AUTO, "none", "envelope"),
+    "emg": (AUTO, "none", "envelope", "rest"),
 }
 _SWITCHES = ("magnitude", "differences")
 
@@ -60,8 +60,9 @@ class FeatureConfig:
     handedness : str
         Mirrors left hands into right ones: a channel's name (above 0.5: a right hand), ``"mirror"``
         (always), ``"none"``, or ``"auto"``.
-    emg : {"auto", "none", "envelope"}
-        ``envelope``: logarithms of the muscles' envelopes, and of the length of all together.
+    emg : {"auto", "none", "envelope", "rest"}
+        ``envelope``: logarithms of the muscles' envelopes, and of the length of all together;
+        ``rest``: and each beside its own level in the first 3 s of the stream.
     """
 
     channels: tuple[str, ...] = ()

@@ -24,6 +24,10 @@ _PRIOR_SHARE = 0.25
 _SOFTNESS = 0.3
 #: Fewer positions are tracks; more are points of a body.
 MIN_POINTS = 3
+#: Muscles are at rest for so long when a stream begins.
+REST_S = 3.0
+#: Before that, a muscle's level is the one that training data had: for so many frames.
+_REST_PRIOR = 0.5
 #: Of a body of up to so many points, every point's velocity is a feature.
 MAX_MOVING = 8
 #: Points that a body is seen from, the best first.
@@ -115,7 +119,7 @@ class _Writer:
         self.points = body(self.found) if config.landmarks == "points" else []
         on_track = [s for s in self.found if s.kind == kinds.POSITION and s not in self.points]
         self.tracks = on_track if config.track != "none" else []
-        self.muscles = [s for s in self.found if s.kind == kinds.EMG and config.emg == "envelope"]
+        self.muscles = [s for s in self.found if s.kind == kinds.EMG and config.emg != "none"]
 
     def check(self) -> None:
         """Refuse options for sensors that are not there."""
@@ -127,7 +131,11 @@ class _Writer:
                 f"{MIN_POINTS} positions or more (such as wrist_x and wrist_y)",
             ),
             (config.track != "none" and not self.tracks, f"track {config.track}", "a position"),
-            (config.emg != "none" and not self.muscles, "emg envelope", "channels named emg..."),
+            (
+                config.emg != "none" and not self.muscles,
+                f"emg {config.emg}",
+                "channels named emg...",
+            ),
         ):
             if is_lacking:
                 raise ConfigError(f'features: {what} needs {needs}: leave it "auto", or "none"')
@@ -246,10 +254,24 @@ class _Writer:
             own = [self.channels[i].name for i in sensor.columns]
             self._logs.append((at, [f"log {name}" for name in own]))
             self._logs.append((self.b.lengths(at[None]), [f"log length {sensor.name}"]))
+            if self.config.emg == "rest":
+                self._logs.append(
+                    (self.beside_rest(at), [f"log {name} beside rest" for name in own])
+                )
         if self.config.orientation != "device":
             self.turned()
         if self.config.differences and left:
             self.add(self.b.differences(self.place[left]), [f"change {name}" for name in names])
+
+    def beside_rest(self, places: I64) -> I64:
+        """Return envelopes in units of their level when the stream began."""
+        return np.concatenate([
+            self.b.adapted(
+                [place], prior=_REST_PRIOR, settle=self.frames(REST_S), is_kept=True,
+                is_centred=False,
+            )
+            for place in places.tolist()
+        ])  # fmt: skip
 
     def turned(self) -> None:
         """Make features that do not change, or only by a turn about gravity, with the sensor."""

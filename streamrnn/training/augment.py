@@ -59,15 +59,15 @@ class Augmenter:
     config : AugmentConfig
     channels : sequence of Channel
         The columns of the pieces.
-    spread : (n,)
-        Typical deviation of each channel from rest.
+    noise : (n,)
+        What the noise of each channel is measured in.
     """
 
     def __init__(
-        self, config: AugmentConfig, channels: Sequence[Channel], spread: F32 | F64
+        self, config: AugmentConfig, channels: Sequence[Channel], noise: F32 | F64
     ) -> None:
         self.config = config
-        self._spread = np.asarray(spread, np.float32)
+        self._noise = np.asarray(noise, np.float32)
         self._triads = [list(columns) for columns in triads(channels)]
         self._order = np.array([motion_order(channel) for channel in channels])
         found = sensors(channels)
@@ -120,7 +120,7 @@ class Augmenter:
         self._turn(x, rest, owner, rng)
         if config.jitter:
             noise = rng.standard_normal(x.shape, np.float32)
-            x += noise * (np.float32(config.jitter) * self._spread)
+            x += noise * (np.float32(config.jitter) * self._noise)
         x = x.astype(np.float32, copy=False)
         edges = [0, *np.cumsum(lengths).tolist()]
         return [
@@ -130,7 +130,7 @@ class Augmenter:
 
     def _gains(self, pieces: Sequence[Piece], rng: np.random.Generator) -> F32 | None:
         """Return factors (P, n) of each piece's deviation from rest, None where all are 1."""
-        config, shape = self.config, (len(pieces), len(self._spread))
+        config, shape = self.config, (len(pieces), len(self._noise))
         logs = np.zeros(shape, np.float32)
         if config.amplitude:
             logs += rng.normal(0.0, config.amplitude, (shape[0], 1))
@@ -152,7 +152,7 @@ class Augmenter:
 
     def _session_gain(self, session: int, rng: np.random.Generator) -> F32:
         if session not in self._session_gains:
-            logs = np.zeros(len(self._spread), np.float32)
+            logs = np.zeros(len(self._noise), np.float32)
             for columns in self._sensors:
                 logs[columns] = rng.normal(0.0, self.config.session_gain)
             self._session_gains[session] = logs
@@ -160,7 +160,7 @@ class Augmenter:
 
     def _shifts(self, n_pieces: int, rng: np.random.Generator) -> I64:
         """Return which column each column of each piece is taken from, int64 (P, n)."""
-        source = np.tile(np.arange(len(self._spread)), (n_pieces, 1))
+        source = np.tile(np.arange(len(self._noise)), (n_pieces, 1))
         for ring in self._rings:
             most = min(self.config.ring_shift, len(ring) // 2)
             by = rng.integers(-most, most + 1, (n_pieces, 1))

@@ -19,7 +19,7 @@ from streamrnn.training.augment import Augmenter, Piece
 from streamrnn.training.config import EPOCHS_TIMES, TrainConfig
 from streamrnn.training.data import DataSet, Stretch
 from streamrnn.training.rows import RowMaker
-from streamrnn.training.targets import cut_in_gaps, frame_weights
+from streamrnn.training.targets import cut_in_gaps, frame_weights, stand_apart
 
 #: A slice holds about so many median gestures, within these bounds (frames).
 GESTURES_A_SLICE = 2
@@ -75,7 +75,7 @@ class Plan:
 
     def __init__(self, data: DataSet, config: TrainConfig) -> None:
         self._chain = FeatureChain.from_document(data.chain.to_document())
-        self._augment = Augmenter(config.augment, data.channels, data.spread)
+        self._augment = Augmenter(config.augment, data.channels, data.noise)
         self._config = config
         if data.form in ("trial", "rows"):
             self.pieces = trials(data.stretches, data.median_frames)
@@ -84,7 +84,7 @@ class Plan:
             self._draw = self._trials
             if data.form == "rows":
                 self._maker = RowMaker(
-                    self.pieces, data.channels, data.spread, data.median_frames, config
+                    self.pieces, data.channels, data.noise, data.median_frames, config
                 )
                 n_rows = math.ceil(n_rows / self._maker.mean_trials)
                 self._draw = self._rows
@@ -96,7 +96,7 @@ class Plan:
             self._n_frames = sum(len(piece.targets) for piece in self.pieces)
             self.n_lanes = max(1, min(config.n_lanes, self._n_frames // self.slice_frames))
             self._draw = self._joined
-            if config.streams == "sessions":
+            if streams_of(data, config) == "sessions":
                 self.n_lanes = min(self.n_lanes, len(self.pieces))
                 self._draw = self._consecutive
             self.n_updates = max(1, round(self._n_frames / (self.n_lanes * self.slice_frames)))
@@ -236,9 +236,17 @@ def slice_frames(median_frames: float) -> int:
     return int(min(max(16 * round(GESTURES_A_SLICE * median_frames / 16), low), high))
 
 
+def streams_of(data: DataSet, config: TrainConfig) -> str:
+    """Return what ``streams = "auto"`` comes to: "segments" or "sessions"."""
+    if config.streams != "auto":
+        return config.streams
+    return "segments" if stand_apart([s.y for s in data.stretches]) else "sessions"
+
+
 def pieces(data: DataSet, config: TrainConfig) -> list[Piece]:
     """Return what an epoch of frame labels is drawn from."""
     n_boundary = round(config.boundary_fraction * data.median_frames)
+    is_cut = streams_of(data, config) == "segments"
     found = []
     for stretch in data.stretches:
         weights = frame_weights(
@@ -248,7 +256,7 @@ def pieces(data: DataSet, config: TrainConfig) -> list[Piece]:
             head_weight=config.head_weight,
             ramp=config.ramp,
         )
-        cuts = cut_in_gaps(stretch.y) if config.streams == "segments" else [(0, len(stretch.y))]
+        cuts = cut_in_gaps(stretch.y) if is_cut else [(0, len(stretch.y))]
         for a, b in cuts:
             part = slice(a, b)
             x, y = stretch.x[part], stretch.y[part]

@@ -72,7 +72,7 @@ class AugmentConfig:
         Standard deviation of the logarithm of a common factor, and of 0.4 times that for each
         three-axis sensor by itself.
     jitter : float
-        White noise, in units of each channel's spread.
+        White noise, in units of each channel's spread, or of twice its steps where these are less.
     warp : float
         Inside the piece the speed swings smoothly about its mean: standard deviation of its
         logarithm.
@@ -96,9 +96,9 @@ class AugmentConfig:
     speed: float = 0.35
     amplitude: float = 0.4
     jitter: float = 0.1
-    warp: float = 0.0
+    warp: float = 0.15
     channel_gain: float = 0.0
-    dropout: float = 0.0
+    dropout: float = 0.1
     session_gain: float = 0.0
     ring_shift: int = 0
     plane_deg: float = 0.0
@@ -127,10 +127,11 @@ class TrainConfig:
         ``trial``: every labelled interval is one example, judged at its last frame alone.
         ``auto``: ``rows`` where every session is one labelled trial from end to end or has no
         label at all, else ``frame``.
-    streams : {"segments", "sessions"}
+    streams : {"auto", "segments", "sessions"}
         For frame labels. ``segments``: sessions are cut in the gaps between gestures and joined
         anew in random order each epoch, so that the order of a recording teaches nothing.
-        ``sessions``: each session as it was recorded.
+        ``sessions``: each session as it was recorded. ``auto``: ``segments`` where most gestures
+        have null between them.
     model : {"lstm", "mlp-window"}
         The recurrent network, or a small perceptron on windows to compare it with.
     hidden : tuple of int
@@ -152,8 +153,8 @@ class TrainConfig:
     learning_rate, warm_up, weight_decay, clip_norm : float
         Peak of the one-cycle schedule, its rising share, AdamW's decay, largest gradient norm.
     label_smoothing, class_weight_power, dropout : float
-        Loss: smoothing; a class weighs ``(mean count / count) ** power``. Dropout before the head,
-        one mask a lane and slice.
+        Loss: smoothing; a gesture weighs ``(mean count / count) ** power``. Dropout before the
+        head, one mask a lane and slice.
     null_cap : float
         The null class has at most this share of the loss; 1 = no cap.
     n_lanes, slice_frames : int
@@ -197,15 +198,15 @@ class TrainConfig:
     """
 
     labels: str = "auto"
-    streams: str = "segments"
+    streams: str = "auto"
     model: str = "lstm"
     hidden: tuple[int, ...] = (64,)
     epochs: int = 50
     seed: int = 0
-    min_updates: int = 600
+    min_updates: int = 1500
     class_updates: int = 100
     folds: int = 4
-    fold_epochs: float = 1.0
+    fold_epochs: float = 0.5
     average: float = 0.99
     learning_rate: float = 4e-3
     warm_up: float = 0.2
@@ -225,8 +226,8 @@ class TrainConfig:
     row_null: float = 0.3
     ramp_power: float = 2.0
     head_fraction: float = 0.5
-    head_weight: float = 0.0
-    ramp: str = "step"
+    head_weight: float = 0.2
+    ramp: str = "linear"
     boundary_fraction: float = 0.08
     held_out: tuple[str, ...] = ()
     held_out_fraction: float = 0.0
@@ -240,7 +241,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _one_of("labels", self.labels, ("auto", "frame", "rows", "trial"))
-        _one_of("streams", self.streams, ("segments", "sessions"))
+        _one_of("streams", self.streams, ("auto", "segments", "sessions"))
         _one_of("model", self.model, ("lstm", "mlp-window"))
         _one_of("ramp", self.ramp, ("step", "linear"))
         if not 1 <= len(self.hidden) <= 8:

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: Three-axis sensors of these kinds feel nothing when nothing moves, or turn about 0.
 _CENTRED = (*kinds.VECTORS, kinds.ANGLE)
+#: See `DataSet.noise`.
+NOISE_STEPS = 2.0
 #: Fewer frames than this teach nothing.
 MIN_FRAMES = 20
 
@@ -77,8 +79,10 @@ class DataSet:
         What is watched.
     held_out_names : tuple of str
         Whose they are; the names of sessions where nobody said who.
-    spread : float32 (n,)
-        Root mean square deviation of each channel from rest.
+    noise : float32 (n,)
+        What noise is measured in: root mean square deviation of each channel from rest, or
+        `NOISE_STEPS` times that of its steps from frame to frame, where that is less. White noise
+        as large as a part of the whole way would drown how fast a smooth channel moves.
     median_frames : float
         Median length of a gesture.
     form : {"frame", "rows", "trial"}
@@ -98,7 +102,7 @@ class DataSet:
     stretches: list[Stretch]
     held_out: list[Session]
     held_out_names: tuple[str, ...]
-    spread: F32
+    noise: F32
     median_frames: float
     form: str = "frame"
     signal: SignalSpec | None = None
@@ -185,7 +189,7 @@ def prepare(
         stretches=done,
         held_out=held_out,
         held_out_names=held_out_names,
-        spread=_spread(done),
+        noise=_noise(done),
         median_frames=median_frames(ys),
         form=form,
         signal=signal,
@@ -388,7 +392,10 @@ def _rest(xs: Sequence[F32], channels: Sequence[Channel]) -> F64:
     return rest
 
 
-def _spread(done: Sequence[Stretch]) -> F32:
+def _noise(done: Sequence[Stretch]) -> F32:
     deviation = np.concatenate([s.x - s.rest for s in done]).astype(np.float64)
-    spread: F32 = np.sqrt((deviation**2).mean(axis=0)).astype(np.float32)
-    return spread
+    noise: F64 = np.sqrt((deviation**2).mean(axis=0))
+    steps = np.concatenate([np.diff(s.x, axis=0) for s in done]).astype(np.float64)
+    if len(steps):
+        noise = np.minimum(noise, NOISE_STEPS * np.sqrt((steps**2).mean(axis=0)))
+    return np.asarray(noise, np.float32)

@@ -18,7 +18,7 @@ from streamrnn.features.sensors import motion_order
 from streamrnn.training.augment import Piece
 from streamrnn.training.config import TrainConfig
 
-#: White noise in made-up null, in units of each channel's spread.
+#: White noise in made-up null, in units of each channel's noise.
 NULL_JITTER = 0.05
 #: Where the recordings have null, so often it is taken instead of made-up null.
 REAL_SHARE = 0.5
@@ -37,8 +37,8 @@ class RowMaker:
         Trials, each of one class; those of the null class also stand between others.
     channels : sequence of Channel
         The columns.
-    spread : float32 (n,)
-        Typical deviation of each channel from rest.
+    noise : float32 (n,)
+        What the noise of each channel is measured in.
     median_frames : float
         Median length of a gesture.
     config : TrainConfig
@@ -48,13 +48,13 @@ class RowMaker:
         self,
         pieces: Sequence[Piece],
         channels: Sequence[Channel],
-        spread: F32,
+        noise: F32,
         median_frames: float,
         config: TrainConfig,
     ) -> None:
         self._nulls = [n for n, p in enumerate(pieces) if p.targets[0] == NULL_CLASS]
         self._moves = np.array([motion_order(channel) > 0 for channel in channels])
-        self._noise = np.float32(NULL_JITTER) * spread
+        self._noise = np.float32(NULL_JITTER) * noise
         self._median_frames = max(median_frames, 1.0)
         self._config = config
 

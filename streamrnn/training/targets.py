@@ -86,15 +86,31 @@ def cut_in_gaps(y: I64) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
+def stand_apart(ys: Sequence[I64]) -> bool:
+    """Return whether most neighbouring gestures have null between them.
+
+    Where they do not, each is part of what goes before: their order is what is to be learnt.
+    """
+    n_pairs = n_apart = 0
+    for y in ys:
+        for left, right in pairwise(gesture_runs(y)):
+            n_pairs += 1
+            n_apart += right[0] > left[1]
+    return 2 * n_apart >= n_pairs
+
+
 def class_weights(ys: Sequence[I64], n_classes: int, power: float, null_cap: float = 1.0) -> F32:
-    """Return the weight of each class: ``(mean count / count) ** power``, 1 on average a frame.
+    """Return the weight of each class; 1 on average a frame.
+
+    A gesture weighs ``(mean count of the gestures / its count) ** power``, null as much as the mean
+    gesture: so rare gestures are learnt, and how likely null is stays what it was.
 
     Parameters
     ----------
     ys : sequence of int64 (N,)
     n_classes : int
     power : float
-        0 = all the same, 1 = every class as much as every other.
+        0 = all the same, 1 = every gesture as much as every other.
     null_cap : float
         Largest share of the null class in the sum of all weights, 0..1.
 
@@ -105,8 +121,10 @@ def class_weights(ys: Sequence[I64], n_classes: int, power: float, null_cap: flo
     counts = np.ones(n_classes)  # a class without frames must not weigh infinitely
     for y in ys:
         counts += np.bincount(y, minlength=n_classes)
-    weights: F64 = (counts.mean() / counts) ** power
-    others = (weights * counts)[np.arange(n_classes) != NULL_CLASS].sum()
+    is_gesture = np.arange(n_classes) != NULL_CLASS
+    weights: F64 = (counts[is_gesture].mean() / counts) ** power
+    weights[NULL_CLASS] = 1.0
+    others = (weights * counts)[is_gesture].sum()
     if null_cap < 1.0:
         most = others * null_cap / (1.0 - null_cap) / counts[NULL_CLASS]
         weights[NULL_CLASS] = min(weights[NULL_CLASS], most)

@@ -47,7 +47,7 @@ def test_motion_sensors_get_a_scale_each_and_their_length():
 
 def test_muscles_are_filtered_where_they_can_be():
     choice = chosen(MUSCLES, 200.0)
-    assert (choice.config.filter, choice.config.emg) == ("emg", "envelope")
+    assert (choice.config.filter, choice.config.emg) == ("emg", "rest")
     assert choice.model_rate_hz == 20.0
     assert muscle(200.0, **choice.signal_options).rectify
     assert "band-pass 20-90 Hz" in choice.reasons[0]

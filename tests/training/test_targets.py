@@ -16,6 +16,7 @@ from streamrnn.training.targets import (
     gesture_runs,
     median_frames,
     shortest_class_frames,
+    stand_apart,
 )
 
 label_arrays = st.lists(
@@ -45,12 +46,21 @@ def test_pieces_cover_everything_and_hold_at_most_one_gesture(y):
 
 
 @given(label_arrays, st.floats(0, 1))
-def test_class_weights_are_one_on_average_and_favour_the_rare(y, power):
+def test_class_weights_are_one_on_average_and_favour_rare_gestures(y, power):
     weights = class_weights([y], 4, power)
     counts = np.bincount(y, minlength=4) + 1
     assert (weights * counts).sum() / counts.sum() == pytest.approx(1.0, rel=1e-5)
-    order = np.argsort(counts)
+    order = 1 + np.argsort(counts[1:])
     assert (np.diff(weights[order]) <= 1e-6).all()
+    assert weights[1:].min() - 1e-6 <= weights[0] <= weights[1:].max() + 1e-6
+
+
+def test_gestures_stand_apart_where_most_have_null_between_them():
+    apart = np.repeat([0, 1, 0, 2, 0], 5).astype(np.int64)
+    dense = np.repeat([0, 1, 2, 3, 1, 0], 5).astype(np.int64)
+    assert stand_apart([apart])
+    assert not stand_apart([dense])
+    assert stand_apart([np.zeros(5, np.int64)])
 
 
 def test_lengths_and_the_shortest_event_come_from_the_labels():
