@@ -52,7 +52,7 @@ def test_muscles_are_filtered_where_they_can_be():
     assert muscle(200.0, **choice.signal_options).rectify
     assert "band-pass 20-90 Hz" in choice.reasons[0]
     envelopes = chosen(MUSCLES, 200.0, x=np.abs(smooth(1, 300, 4)))
-    assert (envelopes.config.filter, envelopes.config.emg) == ("none", "envelope")
+    assert (envelopes.config.filter, envelopes.config.emg) == ("none", "rest")
     assert envelopes.signal_options == {}
     assert "envelopes already" in envelopes.reasons[0]
     slow = chosen(MUSCLES, 50.0)

@@ -35,6 +35,7 @@ def config() -> TrainConfig:
         class_updates=0,
         average=0.0,
         folds=3,
+        fold_epochs=1.0,
         held_out_fraction=0.2,
         backend="numpy",
         n_lanes=4,

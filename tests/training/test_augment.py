@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from streamrnn.core.types import Channel
 from streamrnn.training.augment import Augmenter, Piece, random_rotations
 from streamrnn.training.config import AugmentConfig
 
-OFF = AugmentConfig(0.0, 0.0, 0.0, 0.0)
+OFF = AugmentConfig(0.0, 0.0, 0.0, 0.0, warp=0.0, dropout=0.0)
 CHANNELS = tuple(
     Channel(f"{stem}_{axis}", unit)
     for stem, unit in (("gyro", "rad/s"), ("acc", "m/s^2"))
@@ -63,7 +65,7 @@ def test_a_rotation_keeps_lengths_and_hands(seed, deg):
 
 
 def test_a_turned_sensor_feels_turned_gravity_of_the_same_size():
-    before, after = vary(AugmentConfig(60.0, 0.0, 0.0, 0.0), 5)
+    before, after = vary(replace(OFF, rotation_deg=60.0), 5)
     for columns in (slice(0, 3), slice(3, 6)):
         lengths = np.linalg.norm(before.x[:, columns], axis=1)
         np.testing.assert_allclose(np.linalg.norm(after.x[:, columns], axis=1), lengths, rtol=1e-5)
@@ -71,7 +73,7 @@ def test_a_turned_sensor_feels_turned_gravity_of_the_same_size():
 
 
 def test_playing_faster_raises_rates_once_and_accelerations_twice_but_not_gravity():
-    before, after = vary(AugmentConfig(0.0, 2.0, 0.0, 0.0), 1)
+    before, after = vary(replace(OFF, speed=2.0), 1)
     factor = np.exp(np.random.default_rng(1).uniform(-2.0, 2.0))
     slow = played(before.x - before.rest, len(after.x))
     expected = before.rest + slow * np.repeat([factor, factor**2], 3).astype(np.float32)
@@ -88,8 +90,7 @@ def played(x, n):
 
 def alone(channels, x, seed=0, **options):
     """Return one variation of samples whose rest is 0; everything not named is off."""
-    names = ("rotation_deg", "speed", "amplitude", "jitter")
-    config = AugmentConfig(**{**dict.fromkeys(names, 0.0), **options})
+    config = replace(OFF, **options)
     n = len(x)
     rest = np.zeros(x.shape[1], np.float32)
     before = Piece(x, np.arange(n), np.ones(n, np.float32), rest)
@@ -192,7 +193,7 @@ def test_one_session_has_one_gain_an_epoch():
         Piece(x, np.zeros(5, np.int64), np.ones(5, np.float32), np.zeros(6, np.float32), n % 2)
         for n in range(6)
     ]
-    config = AugmentConfig(0.0, 0.0, 0.0, 0.0, session_gain=0.5)
+    config = replace(OFF, session_gain=0.5)
     augment = Augmenter(config, CHANNELS, np.ones(6, np.float32))
     rng = np.random.default_rng(0)
     first = [p.x[0, 0] for p in augment.many(pieces, rng)]

@@ -11,7 +11,7 @@ from streamrnn.training.batches import Plan, Row, at_end, padded, slice_frames, 
 from streamrnn.training.config import AugmentConfig
 from streamrnn.training.data import prepare
 
-OFF = AugmentConfig(0.0, 0.0, 0.0, 0.0)
+OFF = AugmentConfig(0.0, 0.0, 0.0, 0.0, warp=0.0, dropout=0.0)
 FORMS = [{"streams": "segments"}, {"streams": "sessions"}, {"labels": "trial"}]
 
 
