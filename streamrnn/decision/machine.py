@@ -3,7 +3,8 @@
 A *run* of activity (the probability that any gesture is going on, 1 - p[null]) becomes an event:
 
 - it starts when activity rises above the `enter` threshold of the strongest class of that frame;
-- its *leader* is the class with the largest summed probability since the start;
+- its *leader* is the class with the largest sum of probabilities since the start, in which frame n
+  counts n times: of the first frames of a gesture nobody can know the class;
 - it ends at the first frame whose activity is not above the leader's `exit` threshold (that frame
   lies outside, and starts nothing); with `hold` below 1 it outlives a few such frames;
 - runs that last less than the leader's `min_ms` are dropped;
@@ -274,7 +275,7 @@ class DecisionMachine:
         if self._is_blocked(t_us) or self._is_paused(strongest, t_us):
             self._wants_null = self.config.require_null_between
             return None
-        run = Run(t_us, list(p), 1, strongest, t_us)
+        run = Run(t_us, list(p), list(p), 1, strongest, t_us)
         if self._keep < 1.0:
             run.evidence, run.weight = run.sums, 1.0
         return run

@@ -21,10 +21,12 @@ class Run:
         Device time of the first frame.
     sums : list of float
         Summed probabilities of the active frames, C of them.
+    rising : list of float
+        The same, frame n counted n times.
     n_frames : int
         How many there were.
     leader : int
-        The class with the largest sum; once the run has fired, the class that it fired with.
+        The class with the largest rising sum; once the run has fired, the class that it fired with.
     last_us : int
         Device time of the newest active frame.
     fired : bool
@@ -40,6 +42,7 @@ class Run:
 
     onset_us: int
     sums: list[float]
+    rising: list[float]
     n_frames: int
     leader: int
     last_us: int
@@ -51,15 +54,16 @@ class Run:
 
     def add(self, p: list[float], t_us: int, keep: float) -> None:
         """Take an active frame; `keep` is the share of older evidence that is left."""
-        sums = self.sums = [a + b for a, b in zip(self.sums, p, strict=True)]
-        self.n_frames += 1
+        self.n_frames = n = self.n_frames + 1
+        self.sums = [a + b for a, b in zip(self.sums, p, strict=True)]
+        rising = self.rising = [a + n * b for a, b in zip(self.rising, p, strict=True)]
         self.last_us = t_us
         self.quiet_us = None
         if self.evidence is not None:
             self.evidence = [a * keep + b for a, b in zip(self.evidence, p, strict=True)]
             self.weight = self.weight * keep + 1.0
         if not self.fired:
-            self.leader = max(range(1, len(sums)), key=sums.__getitem__)
+            self.leader = max(range(1, len(rising)), key=rising.__getitem__)
 
     def candidate(self) -> int:
         """Return the class that an early decision would take: the one with most evidence."""
@@ -98,6 +102,7 @@ class _Document:
     n_frames: int
     leader: int
     fired: bool
+    rising: tuple[float, ...]
     last_us: int | None = None
     evidence: tuple[float, ...] | None = None
     weight: float = 0.0
@@ -126,16 +131,18 @@ def run_from_document(
         Unknown or missing keys, wrong types, or a run of other classes.
     """
     known = from_mapping(_Document, document, "decision: run")
-    is_whole = len(known.sums) == n_classes and len(known.evidence or known.sums) == n_classes
+    vectors = (known.sums, known.rising, known.evidence or known.sums)
+    is_whole = all(len(vector) == n_classes for vector in vectors)
     if not is_whole or not 0 < known.leader < n_classes or known.n_frames < 1 or known.drops < 0:
         raise ConfigError(f"decision: a run that is not over {n_classes} classes")
-    if not all(map(math.isfinite, (*known.sums, *(known.evidence or ()), known.weight))):
+    if not all(map(math.isfinite, (known.weight, *(v for vector in vectors for v in vector)))):
         raise ConfigError("decision: a run whose sums are not finite")
     if known.evidence is not None and known.weight < 1.0:
         raise ConfigError("decision: a run whose evidence has no weight")
     run = Run(
         onset_us=known.onset_us,
         sums=list(known.sums),
+        rising=list(known.rising),
         n_frames=known.n_frames,
         leader=known.leader,
         last_us=last_us if known.last_us is None else known.last_us,

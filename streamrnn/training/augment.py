@@ -72,6 +72,7 @@ class Augmenter:
         self._order = np.array([motion_order(channel) for channel in channels])
         found = sensors(channels)
         self._sensors = [list(sensor.columns) for sensor in found]
+        self._droppable = [list(s.columns) for s in found if s.kind == kinds.OTHER]
         self._rings = [list(s.columns) for s in found if s.kind == kinds.EMG]
         self._planes = [list(s.columns[:2]) for s in found if s.kind == kinds.POSITION]
         self._loose = [c for s in found if s.kind in _LOOSE for c in s.columns]
@@ -143,10 +144,11 @@ class Augmenter:
         if config.session_gain:
             logs += np.stack([self._session_gain(piece.session, rng) for piece in pieces])
         gains = np.exp(logs)
-        if config.dropout and len(self._sensors) > 1:
-            gone = rng.random((shape[0], len(self._sensors))) < config.dropout
-            gone[gone.all(axis=1)] = False
-            for n, columns in enumerate(self._sensors):
+        if config.dropout and self._droppable and len(self._sensors) > 1:
+            gone = rng.random((shape[0], len(self._droppable))) < config.dropout
+            if len(self._droppable) == len(self._sensors):
+                gone[gone.all(axis=1)] = False
+            for n, columns in enumerate(self._droppable):
                 gains[:, columns] *= ~gone[:, n, None]
         return None if (gains == 1.0).all() else gains
 

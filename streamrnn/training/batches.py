@@ -18,6 +18,7 @@ from streamrnn.sessions.labels import runs
 from streamrnn.training.augment import Augmenter, Piece
 from streamrnn.training.config import EPOCHS_TIMES, TrainConfig
 from streamrnn.training.data import DataSet, Stretch
+from streamrnn.training.returns import Returner
 from streamrnn.training.rows import RowMaker
 from streamrnn.training.targets import cut_in_gaps, frame_weights, stand_apart
 
@@ -77,6 +78,7 @@ class Plan:
         self._chain = FeatureChain.from_document(data.chain.to_document())
         self._augment = Augmenter(config.augment, data.channels, data.noise)
         self._config = config
+        self._returner = Returner(data.channels)
         if data.form in ("trial", "rows"):
             self.pieces = trials(data.stretches, data.median_frames)
             self.slice_frames = 0
@@ -134,7 +136,7 @@ class Plan:
             chosen: list[Piece] = []
             n_frames = 0
             while n_frames < n_slices * size:
-                chosen.append(next(endless))
+                chosen.append(self._returned(next(endless), rng))
                 n_frames += len(chosen[-1].targets)
             lanes.append(self._lane(chosen, n_slices * size))
         x, targets, weights = (np.stack(part, axis=1) for part in zip(*lanes, strict=True))
@@ -142,6 +144,12 @@ class Plan:
         for k in range(n_slices):
             part = slice(k * size, (k + 1) * size)
             yield Slice(x[part], targets[part], weights[part], full, self._resets(rng))
+
+    def _returned(self, piece: Piece, rng: np.random.Generator) -> Piece:
+        share = self._config.augment.returns
+        if share and self._returner.is_possible and rng.random() < share:
+            return self._returner(piece, rng)
+        return piece
 
     def _endless(self, rng: np.random.Generator) -> Iterator[Piece]:
         while True:

@@ -79,9 +79,12 @@ class AugmentConfig:
     channel_gain : float
         Standard deviation of the logarithm of a factor for each channel that belongs to no
         three-axis sensor and no position (an electrode sits better or worse).
+    returns : float
+        Chance that the way back follows a gesture: it backwards, as null (cut streams only, and
+        only where a channel feels motion).
     dropout : float
-        Chance that one sensor (three axes, a position, or a single channel) lies at rest for a
-        whole piece; never the only one.
+        Chance that a channel of which nothing is known lies at rest for a whole piece; never the
+        only sensor.
     session_gain : float
         Standard deviation of the logarithm of a factor for each sensor, drawn once a session and
         epoch.
@@ -98,6 +101,7 @@ class AugmentConfig:
     jitter: float = 0.1
     warp: float = 0.15
     channel_gain: float = 0.0
+    returns: float = 0.2
     dropout: float = 0.1
     session_gain: float = 0.0
     ring_shift: int = 0
@@ -112,6 +116,8 @@ class AugmentConfig:
                 raise ConfigError(f"{key} must be at most 2, got {getattr(self, key)}")
         if self.dropout > 0.95:
             raise ConfigError(f"dropout must be at most 0.95, got {self.dropout}")
+        if self.returns > 1:
+            raise ConfigError(f"returns must be at most 1, got {self.returns}")
 
 
 @dataclass(frozen=True)
@@ -226,7 +232,7 @@ class TrainConfig:
     row_null: float = 0.3
     ramp_power: float = 2.0
     head_fraction: float = 0.5
-    head_weight: float = 0.2
+    head_weight: float = 0.1
     ramp: str = "linear"
     boundary_fraction: float = 0.08
     held_out: tuple[str, ...] = ()

@@ -183,13 +183,13 @@ def test_a_run_that_is_never_sure_is_one_record_at_its_end():
 
 
 def test_an_early_decision_can_forget_the_first_frames_and_the_last_one_does_not():
-    stream = frames((12, 1, 0.9), (9, 2, 0.9), (3, 0, 0))
+    stream = frames((17, 1, 0.9), (6, 2, 0.9), (3, 0, 0))
     at_end = DecisionConfig(evidence_ms=20.0)
     assert [e.gesture for e in run(at_end, stream)] == ["left"]
-    early = replace(at_end, fire="sure", sure=0.85, min_ms=340.0)  # 17 frames
+    early = replace(at_end, fire="sure", sure=0.85, min_ms=420.0)  # 21 frames
     start, end = run(early, stream)
-    assert (start.gesture, start.seq, end.gesture) == ("right", 16, "right")
-    assert end.score == pytest.approx(9 * 0.9 / 21, abs=1e-6)  # of the whole gesture
+    assert (start.gesture, start.seq, end.gesture) == ("right", 20, "right")
+    assert end.score == pytest.approx(6 * 0.9 / 23, abs=1e-6)  # of the whole gesture
     start, _ = run(replace(early, evidence_ms=0.0, sure=0.5), stream)
     assert start.gesture == "left"
 

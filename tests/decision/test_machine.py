@@ -19,7 +19,14 @@ from streamrnn.decision import DecisionConfig, DecisionMachine
 RATE_HZ = 50.0
 PERIOD_US = 20_000
 LABELS = ("none", "left", "right", "up")
-RUN = {"onset_us": 0, "sums": [0.0, 1.0, 0.0, 0.0], "n_frames": 1, "leader": 1, "fired": False}
+RUN = {
+    "onset_us": 0,
+    "rising": [1.0] * 4,
+    "sums": [0.0, 1.0, 0.0, 0.0],
+    "n_frames": 1,
+    "leader": 1,
+    "fired": False,
+}
 
 
 @st.composite
@@ -67,7 +74,7 @@ def feed(
 
 
 def authors_rule_1(probs: np.ndarray) -> list[tuple[int, int, int]]:
-    """Maximal runs above 0.4, those of 10 frames or fewer dropped, class by the largest sum."""
+    """Maximal runs above 0.4, those of 10 frames or fewer dropped; later frames count more."""
     active = [1.0 - float(p[0]) > 0.4 for p in probs]
     segments, start = [], None
     for i, on in enumerate([*active, False]):
@@ -75,14 +82,17 @@ def authors_rule_1(probs: np.ndarray) -> list[tuple[int, int, int]]:
             start = i
         elif not on and start is not None:
             if i - start > 10:
-                sums = [sum(float(p[k]) for p in probs[start:i]) for k in range(1, 4)]
+                sums = [
+                    sum(n * float(p[k]) for n, p in enumerate(probs[start:i], 1))
+                    for k in range(1, 4)
+                ]
                 segments.append((start, i, 1 + sums.index(max(sums))))
             start = None
     return segments
 
 
 @given(streams())
-def test_with_its_settings_the_rule_of_the_uhh_authors_comes_out(probs):
+def test_with_their_settings_the_segments_of_the_uhh_authors_come_out(probs):
     config = DecisionConfig(enter=0.4, exit=0.4, min_ms=10.5 * PERIOD_US / 1000)
     got = [
         (e.onset_us // PERIOD_US, e.end_us // PERIOD_US, LABELS.index(e.gesture))

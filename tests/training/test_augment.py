@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrnn.core.types import Channel
+from streamrnn.features.sensors import motion_order
 from streamrnn.training.augment import Augmenter, Piece, random_rotations
 from streamrnn.training.config import AugmentConfig
+from streamrnn.training.returns import Returner
 
 OFF = AugmentConfig(0.0, 0.0, 0.0, 0.0, warp=0.0, dropout=0.0)
 CHANNELS = tuple(
@@ -173,18 +175,43 @@ def test_a_plane_turns_about_its_rest_and_keeps_distances():
     np.testing.assert_allclose(np.linalg.norm(after, axis=1), np.linalg.norm(x, axis=1), rtol=1e-5)
 
 
-def test_a_sensor_falls_silent_as_a_whole_and_never_all_of_them():
-    x = np.ones((10, 11), np.float32)
-    n_silent = []
-    for seed in range(60):
-        after = alone(KINDS["glove"], x, seed, dropout=0.6).x
-        silent = (after == 0).all(axis=0)
-        assert ((after == 0).any(axis=0) == silent).all()
-        assert silent[:3].all() == silent[:3].any()
-        assert silent[3:6].all() == silent[3:6].any()
-        assert not silent.all()
-        n_silent.append(silent.sum())
-    assert max(n_silent) > 5
+def test_channels_of_which_nothing_is_known_fall_silent_and_never_all_sensors():
+    unknown = tuple(Channel(f"lpc_{n}") for n in range(4))
+    for channels, kept in ((unknown, 0), ((*CHANNELS, *unknown), 6)):
+        n_silent = []
+        for seed in range(60):
+            after = alone(channels, np.ones((10, kept + 4), np.float32), seed, dropout=0.6).x
+            silent = (after == 0).all(axis=0)
+            assert ((after == 0).any(axis=0) == silent).all()
+            assert not silent[:kept].any()
+            assert not silent.all()
+            n_silent.append(silent.sum())
+        assert max(n_silent) > 2
+
+
+def test_the_way_back_is_null_and_retraces_the_gesture():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(40, 6)).cumsum(axis=0).astype(np.float32)
+    rest = np.array([0, 0, 0, 0, 0, 9.8], np.float32)
+    y = np.repeat([0, 2, 0], [8, 25, 7])
+    back = Returner(CHANNELS)(Piece(x, y, np.ones(40, np.float32), rest), rng)
+    way = slice(40, None)
+    assert back.x[:40].tobytes() == x.tobytes()
+    assert (back.targets[way] == 0).all()
+    assert (back.weights == 1).all()
+    assert len(back.x) == len(back.targets) == len(back.weights)
+    n_way = len(back.x) - 40
+    assert 25 * np.exp(-0.2) - 1 <= n_way <= 25 * np.e + 1
+    order = np.array([motion_order(channel) for channel in CHANNELS])
+    ends = (back.x[[40, -1]] - rest) / (x[[32, 8]] - rest)
+    speed = -ends[0, order == 1][0]
+    wanted = np.where(order == 1, -speed, speed**order)
+    np.testing.assert_allclose(ends, [wanted, wanted], rtol=2e-3)
+
+
+def test_what_feels_no_motion_has_no_way_back():
+    assert not Returner(KINDS["track"]).is_possible
+    assert Returner(CHANNELS).is_possible
 
 
 def test_one_session_has_one_gain_an_epoch():
