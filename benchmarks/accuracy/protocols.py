@@ -151,7 +151,7 @@ _ALL = (
     ),
     Protocol(
         "myo_emg", "windows", _myo, (Target("accuracy", 0.66), Target("macro F1", 0.40)),
-        window_s=0.25,
+        window_s=0.25, mean_of_folds=True,
     ),
     Protocol(
         "gesture_phase", "frames", _gesture_phase, (Target("macro F1", 0.42),),

@@ -125,7 +125,9 @@ def figures_of(protocol: Protocol, results: Sequence[Result]) -> Figures:
         means: Figures = {
             key: _mean([result[key] for result in results]) for key in ("accuracy", "macro F1")
         }
-        figures = {**means, "pooled F1": pooled["macro_f1"]}
+        figures = {
+            **means, "pooled accuracy": pooled["accuracy"], "pooled F1": pooled["macro_f1"]
+        }  # fmt: skip
     else:
         figures = {"accuracy": pooled["accuracy"], "macro F1": pooled["macro_f1"]}
     if protocol.kind == "trials":

@@ -27,7 +27,7 @@ from streamrnn.model.spec import MAX_WINDOW_NUMBERS, WindowSpec
 from streamrnn.model.window import WindowParams
 
 #: A window is as long as a median gesture, within these bounds (frames).
-WINDOW_BOUNDS = (8, 128)
+WINDOW_BOUNDS = (8, 32)
 #: Most numbers of windows that are laid out at once; bounds the memory.
 NUMBERS_AT_ONCE = 1 << 21
 #: A product of at most so many multiplications is no work for several threads (OpenBLAS shares

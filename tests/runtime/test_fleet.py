@@ -404,7 +404,8 @@ def test_damaged_bytes_are_refused_or_make_sense(where, bit, cut, data):
         ({"decisions": {"0": {"run": None, "blocked_until_us": "x", "last_seq": 0, "last_us": 0}}},
          "blocked_until_us must be int"),
         ({"decisions": {"0": {"run": {"onset_us": 0, "sums": [1.0, 2.0, 3.0],
-          "rising": [1.0] * 3, "n_frames": 1, "leader": 3, "fired": False}, "blocked_until_us": None, "last_seq": 0, "last_us": 0}}},
+          "rising": [1.0] * 3, "n_frames": 1, "leader": 3, "fired": False},
+          "blocked_until_us": None, "last_seq": 0, "last_us": 0}}},
          "not over 3 classes"),
     ],
 )  # fmt: skip
