@@ -1,13 +1,13 @@
 """Simulated null: how often a calibrated model fires while nobody makes a gesture.
 
-    python -m benchmarks.null [--hours 24] [--quick]
+    python -m benchmarks.null [--hours 48] [--quick]
 
 Everything here is simulated, and the figures say nothing of real hands. Simulated people fidget,
 walk and make near-gestures: halves of gestures with a slow way back, gestures done much too slowly
 or much too small, about 600 an hour. A model is trained on some of them with the product's own
-recipe, from sessions with gestures and from sessions without; it is calibrated by
-`streamrnn.evaluation.calibrate` on other people, and scored on people that neither has seen: false
-activations over the event-free hours, recall over the sessions with gestures.
+recipe (but for its augmentation, see `AUGMENT`), from sessions with gestures and without; it is
+calibrated by `streamrnn.evaluation.calibrate` on other people, and scored on people that neither
+has seen: false activations over the event-free hours, recall over the sessions with gestures.
 
 The signals are made in memory, a session at a time, and what is scored is run session after
 session through the product's pipeline: memory does not grow with the hours.
@@ -38,7 +38,7 @@ from streamrnn.kernels.backend import Backend, get_backend
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.offline import run_session
 from streamrnn.sessions.session import Session
-from streamrnn.training.config import TrainConfig
+from streamrnn.training.config import AugmentConfig, TrainConfig
 from streamrnn.training.recipe import train
 
 RATE_HZ = 100.0
@@ -81,29 +81,34 @@ class Crowd:
             yield session(self.first + k % self.n, 10_000 + self.first + k, self.null_s, "null")
 
 
-TRAINED = Crowd(1, 72, 180.0, 240.0)
-CALIBRATED = Crowd(200, 60, 120.0, NULL_S)
+TRAINED = Crowd(1, 96, 150.0, 360.0)
+CALIBRATED = Crowd(200, 90, 120.0, NULL_S)
 #: Nobody had looked at these people before the figures in results were taken.
-SCORED = Crowd(1000, 60, 120.0, NULL_S)
+SCORED = Crowd(5000, 120, 120.0, NULL_S)
+#: So many people differ enough by themselves. The usual augmentation makes up for few people, and
+#: stretches size and tempo so far that a near-gesture that is much too small looks like a gesture.
+AUGMENT = AugmentConfig(rotation_deg=5.0, speed=0.08, amplitude=0.08, jitter=0.05)
 #: Event-free hours to calibrate on.
-CALIBRATION_HOURS = 16.0
+CALIBRATION_HOURS = 24.0
 NOTES = (
     "simulated null: simulated people who fidget, walk and make about 600 near-gestures an hour;",
     "nothing is said of real hands. Trained, calibrated and scored on different people; the bound",
-    "is the exact one-sided 95 % bound of a Poisson count, of people and hours that chose nothing",
+    "is the exact one-sided 95 % bound of a Poisson count, of people and hours that chose nothing.",
+    "Runs before this one, each scored on people of its own, in 48 h: 17 false activations at",
+    "recall 0.978 (calibrated on 60 people, 18 h); 3 at 0.929 (on 90 people, for half the budget)",
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, calibrate, score; print the table, write JSON; return the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks.null")
-    parser.add_argument("--hours", type=float, default=24.0, help="event-free hours to score on")
+    parser.add_argument("--hours", type=float, default=48.0, help="event-free hours to score on")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--quick", action="store_true", help="a check for CI, not a figure")
     options = parser.parse_args(arguments)
     trained, calibrated, scored = TRAINED, CALIBRATED, SCORED
     hours, calibration_hours = options.hours, CALIBRATION_HOURS
-    config = TrainConfig(seed=options.seed, folds=0, held_out_fraction=0.0)
+    config = TrainConfig(seed=options.seed, folds=0, augment=AUGMENT)
     if options.quick:
         trained, calibrated, scored = (
             replace(crowd, n=2, gestures_s=40.0, null_s=20.0)
@@ -126,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         decisions["calibrated"] = found.decision
     for name, decision in decisions.items():
         # What nobody calibrated fires so often that a part of the hours tells it.
-        part = hours if name == "calibrated" else hours / 6
+        part = hours if name == "calibrated" else hours / 12
         rows.append(
             {"decision": name, **score(replace(bundle, decision=decision), scored, part, backend)}
         )
