@@ -88,11 +88,12 @@ def command(
 
 
 def _check_output(output: str | None, inputs: Sequence[Path | str], overwrite: bool) -> None:
-    from streamrnn.cli.files import refuse_inputs, refuse_recordings
+    from streamrnn.cli.files import refuse_inputs, refuse_recordings, require_folder
 
     if output is None:
         return
     path = Path(output)
+    require_folder(path, "model")
     refuse_inputs(path, inputs)
     refuse_recordings(path, "model")
     if path.is_file() and not overwrite:
@@ -101,10 +102,11 @@ def _check_output(output: str | None, inputs: Sequence[Path | str], overwrite: b
 
 def _checked(bundle: Bundle, sessions: Sequence[Session], names: Sequence[str]) -> list[str]:
     """Return the sessions' digests after checking that each fits, is new to the model, and once."""
+    from streamrnn.cli.files import trained_on
     from streamrnn.cli.live import say
     from streamrnn.sessions.digest import frames_digest
 
-    known = _trained_on(bundle)
+    known = trained_on(bundle)
     if not known:
         say("the model does not say which recordings it was trained on: none could be refused")
     seen: dict[str, str] = {}
@@ -125,15 +127,6 @@ def _checked(bundle: Bundle, sessions: Sequence[Session], names: Sequence[str]) 
             )
         seen[digest] = name
     return list(seen)
-
-
-def _trained_on(bundle: Bundle) -> set[str]:
-    """Return the digests of the recordings that a model was trained on, as far as it says."""
-    entries = bundle.training.get("sessions")
-    if not isinstance(entries, list):
-        return set()
-    return {str(entry["sha256"]) for entry in entries
-            if isinstance(entry, dict) and "sha256" in entry}  # fmt: skip
 
 
 def _finish(bundle: Bundle, found: Calibrated, path: Path, require_claim: bool) -> None:
@@ -183,10 +176,11 @@ def _print(calibration: Calibration) -> None:
     )  # fmt: skip
     for name in _HEADINGS:
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for point in calibration.curve:
         table.add_row(*_cells(point, data.n_gestures))
     table.add_section()
-    table.add_row(*_cells(calibration.chosen, data.n_gestures), style="bold")
+    table.add_row(*_cells(calibration.chosen, data.n_gestures), "chosen", style="bold")
     console = Console()
     # As wide as it must be: a narrow window may break lines, but nothing is cut.
     console.width = max(console.width, Console(width=1000).measure(table).maximum)

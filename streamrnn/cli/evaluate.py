@@ -200,6 +200,7 @@ def _one_model(asked: _Asked) -> _Job:
     recorded, names = read_named(asked.paths)
     _check_names(asked.timeline, names)
     _check_fit(bundle, recorded, names)
+    _say_known(bundle, recorded, names)
     report = Report(
         bundle.labels[1:], asked.rule, asked.claim, asked.html is not None, bundle.model_hash
     )
@@ -217,7 +218,7 @@ def _one_model(asked: _Asked) -> _Job:
 
         def tell(n: int, explanation: Explanation) -> None:
             if explain is not None:
-                explain.stream = recorded[n].info.name
+                explain.stream, explain.name = recorded[n].info.name, names[n]
                 explain(explanation)
 
         evaluate(
@@ -327,8 +328,9 @@ def _shown(left_out: Sequence[LeftOut]) -> Iterator[Callable[[int], Callable[[An
 
 
 def _check_output(path: Path, inputs: Sequence[Path | str], overwrite: bool, what: str) -> None:
-    from streamrnn.cli.files import refuse_inputs, refuse_recordings
+    from streamrnn.cli.files import refuse_inputs, refuse_recordings, require_folder
 
+    require_folder(path, what)
     refuse_inputs(path, inputs)
     refuse_recordings(path, what)
     if path.is_file() and not overwrite:
@@ -351,6 +353,21 @@ def _check_fit(bundle: Bundle, sessions: Sequence[Session], names: Sequence[str]
             bundle.check_stream(session.info)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from None
+
+
+def _say_known(bundle: Bundle, sessions: Sequence[Session], names: Sequence[str]) -> None:
+    """Say which of the recordings the model was trained on: they tell nothing of others."""
+    from streamrnn.cli.files import trained_on
+    from streamrnn.cli.live import say
+    from streamrnn.sessions.digest import frames_digest
+
+    known = trained_on(bundle)
+    own = [n for s, n in zip(sessions, names, strict=True) if known and frames_digest(s) in known]
+    if own:
+        more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+        what = "these recordings" if more else "this recording"
+        say(f"{own[0]}{more}: the model was trained on {what}, so the figures flatter: evaluate on "
+            "others, or with --leave-one-out")  # fmt: skip
 
 
 def _write(path: Path, text: str) -> None:

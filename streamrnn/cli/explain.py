@@ -38,6 +38,8 @@ class Explainer:
         self._model = model
         #: Name of the stream that the next ones are about.
         self.stream = ""
+        #: What people call it; the stream's name where this is empty.
+        self.name = ""
 
     def __call__(self, explanation: Explanation) -> None:
         """Write one."""
@@ -45,11 +47,8 @@ class Explainer:
         from streamrnn.core.records import to_json_line
 
         if self._out is None:
-            say(
-                f"{self.stream}: {explanation.sentence()}"
-                if self.stream
-                else explanation.sentence()
-            )
+            name = self.name or self.stream
+            say(f"{name}: {explanation.sentence()}" if name else explanation.sentence())
             return
         line = to_json_line(explanation, stream=self.stream, model=self._model)
         try:

@@ -11,6 +11,7 @@ from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import printable
 
 if TYPE_CHECKING:
+    from streamrnn.runtime.bundle import Bundle
     from streamrnn.sessions.session import Session
 
 #: Files with these suffixes are somebody's recordings; only `record` and `import` write them.
@@ -25,6 +26,12 @@ def refuse_inputs(output: Path, inputs: Iterable[Path | str]) -> None:
     """
     if output.exists() and any(Path(p).exists() and output.samefile(p) for p in inputs):
         raise ConfigError(f"{output} is one of the inputs: name another file to write")
+
+
+def require_folder(output: Path, what: str) -> None:
+    """Raise `ConfigError` if there is no folder for `output`, before the work of filling it."""
+    if not output.absolute().parent.is_dir():
+        raise ConfigError(f"no folder {output.parent} for the {what}")
 
 
 def refuse_recordings(output: Path, what: str) -> None:
@@ -59,3 +66,12 @@ def read_named(paths: Sequence[Path]) -> tuple[list[Session], list[str]]:
         for problem in session.problems:
             say(f"{name}: {problem}")
     return sessions, names
+
+
+def trained_on(bundle: Bundle) -> set[str]:
+    """Return the digests of the recordings that a model was trained on, as far as it says."""
+    entries = bundle.training.get("sessions")
+    if not isinstance(entries, list):
+        return set()
+    return {str(entry["sha256"]) for entry in entries
+            if isinstance(entry, dict) and "sha256" in entry}  # fmt: skip

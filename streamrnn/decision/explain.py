@@ -14,6 +14,20 @@ IDLE_REASONS = ("below_enter", "refractory", "no_null", "strange")
 #: All reasons, of the start of a gesture, of its end, and of a near miss.
 REASONS = ("lasted", "sure", "deadline", "exit", "break", "too_short", *IDLE_REASONS)
 
+#: The reasons for people; what was measured stands in the braces, the option follows.
+_WHY = {
+    "lasted": "it has lasted{}",
+    "sure": "its share of{} is sure enough",
+    "deadline": "it has lasted{} and must be out",
+    "exit": "over, as activity fell to{}",
+    "break": "over, as the stream broke off",
+    "too_short": "it lasted only{}",
+    "refractory": "too soon:{} behind the last event",
+    "no_null": "activity had not fallen since the last event, only to{}",
+    "strange": "unlike all that was trained on, energy{}",
+    "below_enter": "activity reached only{}",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -84,13 +98,16 @@ class Explanation:
     def sentence(self) -> str:
         """Return the same as a line for people."""
         what = f"{self.phase} {self.gesture}" if self.phase else f"no {self.gesture}"
+        unit = " ms" if (self.threshold or "").endswith("_ms") else ""
+        measured = "" if self.value is None else f" {self.value:.4g}{unit}"
+        why = _WHY[self.reason].format(measured)
+        if self.limit is not None:
+            why += f" ({self.threshold} {self.limit:g})"
         parts = [
-            f"{self.t_us / 1e6:.3f} s: {what}: {self.reason.replace('_', ' ')}",
+            f"{self.t_us / 1e6:.3f} s: {what}: {why}",
             f"frames {self.from_seq}..{self.to_seq}",
-            f"activity {self.mean_activity:.2f}, at most {self.peak_activity:.2f}",
+            f"activity {self.mean_activity:.2f} on average, {self.peak_activity:.2f} at most",
         ]
-        if self.limit is not None and self.value is not None:
-            parts.append(f"{self.threshold} {self.limit:g}, was {self.value:.4g}")
         share = f"share {self.share:.2f}"
         if self.runner_up is not None:
             share += f", then {self.runner_up} {self.runner_up_share:.2f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features.chain import FeatureChain
 from streamrnn.kernels.params import LayerParams, Params
 from streamrnn.runtime.bundle import Bundle
+from streamrnn.sessions.digest import frames_digest
+from streamrnn.sessions.reader import read_session
 from streamrnn.sessions.session import Session
 from streamrnn.sessions.writer import write_session
 from streamrnn.training.fit import TrainingStopped
@@ -117,7 +120,7 @@ def test_mistakes_are_one_line(capsys, model, tmp_path):
     for arguments, code, message in (
         ((model, str(tmp_path / "none.mcap")), 1, "none.mcap"),
         ((file, file), 1, "a.mcap"),
-        ((model, file, "--events", nowhere), 1, "cannot write"),
+        ((model, file, "--events", nowhere), 2, "no folder"),
         ((model, "absent.mcap", "--backend", "cpus"), 2, "no backend 'cpus' (did you mean 'cpu'?)"),
         ((model, file, "--min-iou", "2"), 2, "min-iou"),
     ):
@@ -234,6 +237,30 @@ def test_options_that_do_not_go_together_are_refused(
     code, out, err = run_main(capsys, "evaluate", model if model_file == "m" else "", *rest)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_recordings_that_were_trained_on_are_named(capsys, model, tmp_path):
+    a, b = (recorded(tmp_path / f"{name}.mcap", [UP]) for name in "ab")
+    assert "was trained on" not in run_main(capsys, "evaluate", model, a, b)[2]
+    seen = [{"name": "x", "sha256": frames_digest(read_session(Path(a)))}]
+    replace(Bundle.load(Path(model)), training={"sessions": seen}).save(Path(model))
+    for files, words in (
+        ((a,), "a.mcap: the model was trained on this recording, "),
+        ((a, b), "a.mcap and 1 more: the model was trained on these recordings, "),
+    ):
+        code, out, err = run_main(capsys, "evaluate", model, *files, "--json")
+        assert code == 0
+        assert json.loads(out)["n_sessions"] == len(files)
+        assert err.startswith(words + "so the figures flatter")
+        assert err.count("\n") == 1
+
+
+def test_reasons_for_people_name_the_file_not_the_device(capsys, model, tmp_path):
+    files = [recorded(tmp_path / f"{name}.mcap", [UP]) for name in ("anna", "ben")]
+    code, _, err = run_main(capsys, "evaluate", model, *files, "--explain", "-")
+    assert code == 0
+    told = [line.split(":")[0] for line in err.splitlines() if "; frames " in line]
+    assert set(told) == {"anna.mcap", "ben.mcap"}
 
 
 def test_a_timeline_of_no_session_names_the_nearest(capsys, model, tmp_path):

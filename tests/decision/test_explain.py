@@ -59,7 +59,12 @@ def test_an_explanation_is_consistent(config: DecisionConfig, stream: Stream):
             assert e.threshold is e.limit is e.value is None
         line = json.loads(to_json_line(e, stream="s"))
         assert line["type"] == "explain"
-        assert e.sentence().isprintable()
+        said = e.sentence()
+        assert said.isprintable()
+        assert not set("{}") & set(said)
+        if e.threshold in ("min_ms", "refractory_ms") and e.value is not None:
+            assert f"{e.value:.4g} ms" in said
+            assert f"({e.threshold} {e.limit:g})" in said
 
 
 def only(config: DecisionConfig, stream: Stream) -> Explanation:
@@ -76,8 +81,8 @@ def test_what_is_told_of_an_event():
     assert (end.from_seq, end.to_seq, end.seq, end.n_frames) == (3, 11, 12, 9)
     assert end.peak_activity == pytest.approx(0.9, abs=1e-6)
     assert start.sentence() == (
-        "0.140 s: start right: sure; frames 3..7; activity 0.90, at most 0.90; "
-        "sure 0.8, was 0.9; share 0.90, then left 0.00"
+        "0.140 s: start right: its share of 0.9 is sure enough (sure 0.8); frames 3..7; "
+        "activity 0.90 on average, 0.90 at most; share 0.90, then left 0.00"
     )
 
 
