@@ -261,6 +261,8 @@ class TrainConfig:
             )
         for key, (low, high) in _BOUNDS.items():
             _within(key, getattr(self, key), low, high)
+        if self.folds == 1:
+            raise ConfigError("folds must be 0 (do not cross-validate) or 2 and more, got 1")
         from_mapping(DecisionConfig, self.decision, "decision")
 
     def to_document(self) -> dict[str, Any]:

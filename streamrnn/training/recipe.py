@@ -215,7 +215,7 @@ class _Asked:
         ]
         runs = [run for _, part in self._parts for run in part]
         if not any(run.truth for run in runs):
-            training["cross_validation"] = {"by": "", "summary": _unknown(bundle)}
+            training["cross_validation"] = {"by": "", "summary": _unknown(bundle, self._config)}
             return replace(bundle, training=training)
         tuned = self._tuned(runs, bundle)
         decisions = [self._on_others(n, bundle) or tuned.config for n in range(len(self._parts))]
@@ -334,9 +334,9 @@ def _summary(facts: dict[str, Any]) -> str:
     )
 
 
-def _unknown(bundle: Bundle) -> str:
+def _unknown(bundle: Bundle, config: TrainConfig) -> str:
     names = printable(", ".join(bundle.labels[1:]), 400)
+    known = "record every gesture at least twice" if config.folds else "folds = 0 asks for that"
     return (
-        f"not known how good it is: nothing was left out of training to ask about {names}; "
-        "record every gesture at least twice"
+        f"not known how good it is: nothing was left out of training to ask about {names}; {known}"
     )

@@ -226,6 +226,7 @@ def test_threads_change_no_byte_of_a_model(capsys, folder, tmp_path):
         (("--config", "nothing.toml"), 2, "nothing.toml: No such file"),
         (("--resume", "nowhere"), 1, "no checkpoint in nowhere"),
         (("--folds", "-1"), 2, "folds must be within 0..100, got -1"),
+        (("--folds", "1"), 2, "folds must be 0 (do not cross-validate) or 2 and more, got 1"),
         (("--model", "mlp"), 2, "'mlp' is not one of 'lstm', 'mlp-window'"),
         (("--features", "nothing.toml"), 2, "cannot read nothing.toml"),
     ],
