@@ -95,7 +95,7 @@ def test_no_option_is_needed_and_what_is_known_is_said(capsys, folder, tmp_path,
 
 def test_ctrl_c_among_the_folds_resumes_to_the_same_bytes(capsys, folder, tmp_path, monkeypatch):
     whole, model = tmp_path / "whole.safetensors", tmp_path / "m.safetensors"
-    options = ("--backend", "numpy", "--hidden", "6", "--epochs", "2", "--folds", "2")
+    options = ("--backend", "numpy", "--hidden", "6", "--epochs", "4", "--folds", "2")
     assert run_main(capsys, "train", str(folder), "-o", str(whole), *options)[0] == 0
 
     def interrupt(told: RecipeProgress) -> str:
