@@ -143,11 +143,38 @@ def _model_lines(d: dict[str, Any]) -> list[str]:
         f"channels  {_channel_text(d['channels'])}",
         f"rate      {d['rate_hz']:g} Hz; gaps up to {d['max_gap_ms']:g} ms are filled",
     ]
-    for section in ("features", "decision", "training"):
-        if d.get(section):
-            text = json.dumps(d[section], separators=(", ", ": "))
-            lines.append(f"{section:<9} {printable(text, 400)}")
+    training = d.get("training") or {}
+    chosen = training.get("features") or _plainly(d.get("features") or {})
+    lines += [f"features  {printable(text, 400)}" for text in chosen]
+    lines += [f"decision  {printable(text, 400)}" for text in _plainly(d.get("decision") or {})]
+    lines += [f"training  {printable(text, 400)}" for text in _training_texts(training)]
     if found := d.get("calibration"):
         budget = f"{found['max_false_per_hour']:g} false activations an hour"
         lines.append(f"budget    {budget}; {printable(found['claim'], 400)}")
+        point, n = found["chosen"], found["data"]["n_gestures"]
+        lines.append(f"budget    it finds {point['n_hit']} of {n} gestures there")
     return lines
+
+
+def _plainly(section: dict[str, Any]) -> list[str]:
+    """Return the options of a section that are on, in one text; then those of single classes."""
+    own = section.get("per_class") or {}
+    on = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+          for key, value in section.items()
+          if isinstance(value, (str, int, float)) and value not in (0, "none")]  # fmt: skip
+    singly = [f"{name}: {text}" for name, rule in own.items() for text in _plainly(rule)]
+    return [text for text in (", ".join(on), *singly) if text]
+
+
+def _training_texts(training: dict[str, Any]) -> list[str]:
+    """Return what a model was trained on, how long, and what is known of it."""
+    texts = []
+    if sessions := training.get("sessions"):
+        people = sorted({s["subject"] for s in sessions if s.get("subject")})
+        text = f"{len(sessions)} {'recording' if len(sessions) == 1 else 'recordings'}"
+        texts.append(f"{text} of {', '.join(people)}" if people else text)
+    if "epoch" in training:
+        texts.append(f"epoch {training['epoch']}, {training.get('n_updates', 0)} updates")
+    if summary := (training.get("cross_validation") or {}).get("summary"):
+        texts.append(summary)
+    return texts

@@ -142,7 +142,40 @@ def test_a_model(call, tmp_path: Path) -> None:
         "  channels  1: acc_x [g]",
         "  rate      100 Hz; gaps up to 100 ms are filled",
     ]
-    assert '  training  {"epochs": 3}' in lines
+    assert lines[6:] == ["  features  kind scale", "  decision  enter 0.5"]
+
+
+def test_a_model_says_what_it_knows_in_words(call, tmp_path: Path) -> None:
+    decision = {
+        "enter": 0.123456789, "fire": "end", "hold": 1.0, "ood": None, "refractory_ms": 0.0,
+        "require_null_between": False, "per_class": {"left": {"enter": 0.75}},
+    }  # fmt: skip
+    people = [{"name": f"{n}.mcap", "subject": n, "sha256": "0"} for n in ("ben", "ann", "ben")]
+    training = {
+        "sessions": people, "epoch": 7, "n_updates": 90, "features": ["all squashed", "50 Hz"],
+        "cross_validation": {"summary": "6 gestures: 5 of 6 found"},
+    }  # fmt: skip
+    calibration = {
+        "max_false_per_hour": 0.5, "claim": "not shown: too short", "chosen": {"n_hit": 4},
+        "data": {"n_gestures": 6},
+    }  # fmt: skip
+    make_model(
+        tmp_path / "m.safetensors", decision=decision, training=training, calibration=calibration
+    )
+    code, out, _ = call("m.safetensors")
+    assert code == 0
+    assert out.splitlines()[6:] == [
+        "  features  all squashed",
+        "  features  50 Hz",
+        "  decision  enter 0.123457, fire end, hold 1",
+        "  decision  left: enter 0.75",
+        "  training  3 recordings of ann, ben",
+        "  training  epoch 7, 90 updates",
+        "  training  6 gestures: 5 of 6 found",
+        "  budget    0.5 false activations an hour; not shown: too short",
+        "  budget    it finds 4 of 6 gestures there",
+    ]
+    assert json.loads(call("m.safetensors", "--json")[1])["decision"] == decision
 
 
 @pytest.mark.parametrize(
