@@ -150,8 +150,14 @@ def jobs_of(protocol: Protocol, options: argparse.Namespace) -> list[Job]:
 
 
 def config_of(job: Job) -> TrainConfig:
-    """Return how a job is trained: the defaults, a seed, and which of the two models."""
+    """Return how a job is trained: the defaults, a seed, and which of the two models.
+
+    A trial's class needs no threshold, so there is no cross-validation, which chooses thresholds
+    and no weight.
+    """
     config = TrainConfig(seed=job.seed)
+    if PROTOCOLS[job.name].kind == "trials":
+        config = replace(config, folds=0)
     if job.model != MAIN_MODEL:
         config = replace(config, model=job.model)
     return replace(config, **QUICK_OPTIONS) if job.quick else config

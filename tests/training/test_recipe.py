@@ -30,6 +30,14 @@ def bits(params: Params) -> bytes:
     return b"".join(array.tobytes() for array in params.arrays())
 
 
+def test_cross_validation_chooses_the_decision_and_no_weight(plain):
+    sessions = [make(n, subject=f"s{n}") for n in range(3)]
+    examined = train(sessions, plain)
+    alone = train(sessions, dataclasses.replace(plain, folds=0))
+    assert bits(examined.params) == bits(alone.params)
+    assert examined.decision != alone.decision
+
+
 def test_a_model_says_how_it_was_examined(plain):
     sessions = [make(n, subject=f"s{n}") for n in range(3)]
     news = []
