@@ -126,7 +126,7 @@ def calibrate(
         without_budget=max(points, key=lambda p: (p.n_hit, -p.n_false, -p.n_confused)),
         curve=front(points),
     )
-    notes = _notes(calibration, search.n_gestures)
+    notes = _notes(calibration, search.n_gestures, is_by_time=ledger.is_by_time)
     return Calibrated(decision if choice.is_kept else None, calibration, notes)
 
 
@@ -194,7 +194,7 @@ def _claim(checked: Checked, budget: Budget, *, is_shown: bool, is_nominal: bool
     )
 
 
-def _notes(calibration: Calibration, n_gestures: int) -> tuple[str, ...]:
+def _notes(calibration: Calibration, n_gestures: int, *, is_by_time: bool) -> tuple[str, ...]:
     """Return what the budget costs, and what little data cannot say."""
     chosen, checked, free = calibration.chosen, calibration.checked, calibration.without_budget
     lost = free.n_hit - chosen.n_hit
@@ -205,6 +205,11 @@ def _notes(calibration: Calibration, n_gestures: int) -> tuple[str, ...]:
         f"on the other, in turn: {counted(checked.n_false, 'false activation')} where the choice "
         f"itself has {chosen.n_false}, recall {checked.recall:.3f}; the claim stands on these",
     ]
+    if is_by_time:
+        notes.append(
+            "the parts are stretches of time, as one recording or person has nearly all gestures "
+            "or nearly all time without one: nothing is known of how others would do"
+        )
     if n_gestures < MIN_GESTURES:
         notes.append(
             f"{n_gestures} gestures say little about recall: record {MIN_GESTURES} or more"

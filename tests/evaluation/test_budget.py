@@ -68,6 +68,30 @@ def test_parts_are_people_else_sessions_else_stretches_of_time():
     assert ledger_of(runs[:1]).n_parts == MAX_PARTS
 
 
+def silence_of_one(subject: str = "p9") -> list[HeldOutRun]:
+    """Return gestures of two people, some less clear, and a long recording of none by one more."""
+    runs = [replace(made(10, peak=peak), subject=f"p{peak}") for peak in (0.95, 0.999)]
+    return [*runs, replace(made(0, fakes=[0.8] * 20, null_frames=20_000), subject=subject)]
+
+
+def test_where_one_part_has_nearly_all_silence_the_parts_are_stretches_of_time():
+    assert not ledger_of(people(3)).is_by_time
+    for subject in ("p9", "p0.95", ""):
+        ledger = ledger_of(silence_of_one(subject))
+        assert ledger.is_by_time
+        counts = [ledger.counts(START, ~ledger.without(k)) for k in range(ledger.n_parts)]
+        assert tuple(np.sum(counts, axis=0)) == ledger.counts(START, ledger.everything)
+
+
+def test_a_long_recording_of_one_person_without_gestures_costs_no_gesture():
+    # What the others would choose without it says nothing of it: they hardly know silence.
+    runs = silence_of_one()
+    ledger = ledger_of(runs)
+    choice = choose(ledger, START, budget_of(runs, 60.0))
+    assert choice.is_kept
+    assert ledger.counts(choice.decision, ledger.everything)[:2] == (0, 20)
+
+
 def test_a_habit_of_one_person_is_charged_to_the_choice_that_did_not_know_it():
     # One person makes bumps that the others' recordings give no reason to keep out.
     runs = people(4, {2: [0.9] * 6}, peak=0.97)

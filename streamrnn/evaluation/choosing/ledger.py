@@ -1,7 +1,8 @@
 """What decisions do, part by part of the recordings.
 
 Parts are people; sessions where nobody said who is in them; stretches of time where there is one
-session only.
+session only, or where one part would hold nearly all event-free time or nearly all gestures: the
+others alone could not choose a decision then, and what they chose would say nothing of this one.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from streamrnn.evaluation.heldout import HeldOutRun
 
 #: Parts, at most.
 MAX_PARTS = 6
-#: Stretches of time a part, where there is one session only.
+#: Stretches of time a part, in each session.
 _STRETCHES = 8
+#: No person or session may hold more than this of the event-free time, or of the gestures.
+MAX_SHARE = 2 / 3
 
 #: Which parts count, bool (n_parts,).
 Mask = npt.NDArray[np.bool_]
@@ -37,13 +40,17 @@ class Ledger:
     Attributes
     ----------
     n_parts : int
+    is_by_time : bool
+        Parts are stretches of time, so that nothing is known of other people.
     everything : bool (n_parts,)
     """
 
     def __init__(self, search: Search) -> None:
         self.search = search
         runs = search.rerun.runs
-        self._parts = _Stretches(runs[0]) if len(runs) == 1 else _Groups(runs)
+        groups = _Groups(runs)
+        self.is_by_time = len(runs) == 1 or groups.largest_share(runs) > MAX_SHARE
+        self._parts = _Stretches(runs) if self.is_by_time else groups
         self.n_parts = self._parts.n
         self.everything: Mask = np.ones(self.n_parts, np.bool_)
         self._hours = self._parts.null_h(runs)
@@ -100,21 +107,27 @@ class _Groups:
         np.add.at(hours, self._of, [run.null_s / 3600.0 for run in runs])
         return hours
 
+    def largest_share(self, runs: Sequence[HeldOutRun]) -> float:
+        """Return the most that one part has of the event-free time or of the gestures, 0..1."""
+        gestures = np.zeros(self.n)
+        np.add.at(gestures, self._of, [len(run.truth) for run in runs])
+        sums = [counts for counts in (self.null_h(runs), gestures) if counts.any()]
+        return max((float(counts.max() / counts.sum()) for counts in sums), default=0.0)
+
 
 class _Stretches:
-    """One run, cut into stretches of the same length that go to the parts in turn."""
+    """Each run is cut into stretches of the same length, which go to the parts in turn."""
 
     n = MAX_PARTS
 
-    def __init__(self, run: HeldOutRun) -> None:
-        n_stretches = self.n * _STRETCHES
-        self._edges: I64 = run.t_us[np.arange(1, n_stretches) * len(run) // n_stretches]
+    def __init__(self, runs: Sequence[HeldOutRun]) -> None:
+        cuts = np.arange(1, self.n * _STRETCHES)
+        self._edges: list[I64] = [run.t_us[cuts * len(run) // (len(cuts) + 1)] for run in runs]
 
     def of(self, run: int, t_us: int) -> int:
         """Return the part in which something happened."""
-        del run
-        return int(np.searchsorted(self._edges, t_us, side="right")) % self.n
+        return int(np.searchsorted(self._edges[run], t_us, side="right")) % self.n
 
     def null_h(self, runs: Sequence[HeldOutRun]) -> F64:
         """Return the event-free hours of each part, taken as equal."""
-        return np.full(self.n, runs[0].null_s / 3600.0 / self.n)
+        return np.full(self.n, sum(run.null_s for run in runs) / 3600.0 / self.n)
