@@ -56,14 +56,13 @@ def command(
     many hours as there are without any. Temperature, thresholds, shortest event and pause are
     chosen for the best recall within the budget; weights stay as they are.
     """
-    from streamrnn.cli.files import read_named
+    from streamrnn.cli.files import find_sessions, read_named
     from streamrnn.cli.live import chosen_backend, load_model, ready_backend, say
     from streamrnn.evaluation.calibrate import calibrate
     from streamrnn.evaluation.heldout import run_held_out
     from streamrnn.kernels.backend import get_backend
-    from streamrnn.sessions.reader import session_paths
 
-    paths = session_paths(sessions)
+    paths = find_sessions(sessions)
     _check_output(output, [model, *paths], overwrite)
     bundle = load_model(model)
     backend = chosen_backend(backend, bundle.params.hidden_sizes, str(bundle.params.dtype))

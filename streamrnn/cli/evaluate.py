@@ -143,9 +143,9 @@ class _Asked:
     @property
     def paths(self) -> list[Path]:
         """Files of the sessions."""
-        from streamrnn.sessions.reader import session_paths
+        from streamrnn.cli.files import find_sessions
 
-        return session_paths(self.files if self.leave_one_out else self.files[1:])
+        return find_sessions(self.files if self.leave_one_out else self.files[1:])
 
     @property
     def rule(self) -> Rule:

@@ -42,13 +42,34 @@ def refuse_recordings(output: Path, what: str) -> None:
         )
 
 
+def find_sessions(files: Iterable[Path | str]) -> list[Path]:
+    """Return the sessions that files and folders stand for.
+
+    Raises
+    ------
+    ConfigError
+        A file is a recording that was not imported yet, or a model.
+    SessionError
+        A folder has none.
+    """
+    from streamrnn.sessions.reader import session_paths
+
+    found = session_paths(files)
+    for path in filter(Path.is_file, found):
+        if path.suffix.lower() in (".csv", ".tsv", ".npz"):
+            raise ConfigError(f"{path} is no session yet: turn it into one with streamrnn import")
+        if path.suffix.lower() == ".safetensors":
+            raise ConfigError(f"{path} is a model: give sessions (*.mcap) here")
+    return found
+
+
 def read_named(paths: Sequence[Path]) -> tuple[list[Session], list[str]]:
     """Read sessions and say what is damaged in them.
 
     Parameters
     ----------
     paths : sequence of Path
-        As `session_paths` gives them.
+        As `find_sessions` gives them.
 
     Returns
     -------

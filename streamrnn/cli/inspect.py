@@ -39,12 +39,13 @@ def command(
     """
     from collections import Counter
 
+    from streamrnn.cli.files import find_sessions
     from streamrnn.core.text import printable
     from streamrnn.evaluation.inspect import Inspector
-    from streamrnn.sessions.reader import read_session, session_paths
+    from streamrnn.sessions.reader import read_session
 
-    chosen = [(path, False) for path in session_paths(sessions)]
-    chosen += [(path, True) for path in session_paths(tests)]
+    chosen = [(path, False) for path in find_sessions(sessions)]
+    chosen += [(path, True) for path in find_sessions(tests)]
     times = Counter(path.name for path, _ in chosen)
     inspector = Inspector()
     for path, is_test in chosen:

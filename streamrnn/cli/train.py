@@ -79,18 +79,17 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
     to the same weights, or with another --backend there. A model that stands at the output is
     replaced; any other file there is refused.
     """
-    from streamrnn.cli.files import read_named
+    from streamrnn.cli.files import find_sessions, read_named
     from streamrnn.cli.live import chosen_backend, say, say_when_compiling, stop_on_signals
     from streamrnn.kernels.backend import get_backend
     from streamrnn.runtime.warmup import compile_training
-    from streamrnn.sessions.reader import session_paths
     from streamrnn.training.fit import TrainingStopped
     from streamrnn.training.held_out import warm_up
     from streamrnn.training.recipe import train
 
     path = Path(output)
     directory = Path(resume) if resume else path.parent / f"{path.stem}.training"
-    inputs = session_paths(sessions)
+    inputs = find_sessions(sessions)
     read = [options[key] for key in ("config", "features") if options[key]]
     replaces = _check_output(path, directory, [*inputs, *read])
     config = _resumed_config(resume, options) if resume else _config(options)

@@ -190,7 +190,7 @@ def _claim(checked: Checked, budget: Budget, *, is_shown: bool, is_nominal: bool
     needed = hours_needed(budget.per_hour, 0, budget.confidence)
     return (
         f"not shown: {seen}: {bound}; a claim of {budget.per_hour:g} an hour needs at least "
-        f"{needed:.1f} event-free hours without a false activation"
+        f"{needed:{'.1f' if needed >= 1 else '.2g'}} event-free hours without a false activation"
     )
 
 

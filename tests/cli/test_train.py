@@ -239,6 +239,24 @@ def test_mistakes_are_one_line(capsys, folder, tmp_path, arguments, code, messag
     assert not model.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ann.CSV", "is no session yet: turn it into one with streamrnn import"),
+        ("ann.npz", "is no session yet: turn it into one with streamrnn import"),
+        ("m.safetensors", "is a model: give sessions (*.mcap) here"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "inspect"])
+def test_what_is_no_session_is_told_what_to_do(capsys, tmp_path, command, name, words):
+    file = tmp_path / name
+    code, _, err = run_main(capsys, command, str(file))
+    assert (code, err) == (1, f"streamrnn: no such file: {file}\n")
+    file.write_text("x,y\n1,2\n")
+    code, _, err = run_main(capsys, command, str(file))
+    assert (code, err) == (2, f"streamrnn: {file} {words}\n")
+
+
 def test_a_model_in_no_folder_is_refused_before_training(capsys, folder, tmp_path):
     model = tmp_path / "no" / "m.safetensors"
     code, _, err = run_main(capsys, "train", str(folder), "-o", str(model))
