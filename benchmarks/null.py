@@ -1,11 +1,11 @@
 """Simulated null: how often a calibrated model fires while nobody makes a gesture.
 
-    python -m benchmarks.null [--hours 48] [--quick]
+    python -m benchmarks.null [--hours 96] [--quick]
 
 Everything here is simulated, and the figures say nothing of real hands. Simulated people fidget,
 walk and make near-gestures: halves of gestures with a slow way back, gestures done much too slowly
 or much too small, about 600 an hour. A model is trained on some of them with the product's own
-recipe (but for its augmentation, see `AUGMENT`), from sessions with gestures and without; it is
+recipe (but for what `CONFIG` says), from sessions with gestures and from sessions without; it is
 calibrated by `streamrnn.evaluation.calibrate` on other people, and scored on people that neither
 has seen: false activations over the event-free hours, recall over the sessions with gestures.
 
@@ -43,6 +43,9 @@ from streamrnn.training.recipe import train
 
 RATE_HZ = 100.0
 BUDGET_PER_HOUR, RECALL, HOURS = 0.5, 0.95, 10.0
+#: What is asked of the calibration. False activations come by people, so counts scatter more than a
+#: Poisson count: whoever wants to show a budget on new people asks for half of it.
+ASKED_PER_HOUR = 0.25
 INFO = StreamInfo(
     tuple(Channel(f"acc_{axis}", "g") for axis in "xyz")
     + tuple(Channel(f"gyro_{axis}", "dps") for axis in "xyz"),
@@ -84,31 +87,38 @@ class Crowd:
 TRAINED = Crowd(1, 96, 150.0, 360.0)
 CALIBRATED = Crowd(200, 90, 120.0, NULL_S)
 #: Nobody had looked at these people before the figures in results were taken.
-SCORED = Crowd(5000, 120, 120.0, NULL_S)
+SCORED = Crowd(8000, 160, 120.0, NULL_S)
 #: So many people differ enough by themselves. The usual augmentation makes up for few people, and
 #: stretches size and tempo so far that a near-gesture that is much too small looks like a gesture.
-AUGMENT = AugmentConfig(rotation_deg=5.0, speed=0.08, amplitude=0.08, jitter=0.05)
+AUGMENT = AugmentConfig(
+    rotation_deg=5.0, speed=0.08, amplitude=0.08, jitter=0.05, warp=0.0, returns=0.0, dropout=0.0
+)
+#: Half a gesture is a near-gesture here, so nothing is taught before the later half of one.
+CONFIG = TrainConfig(
+    folds=0, streams="segments", ramp="step", head_weight=0.0, min_updates=600, augment=AUGMENT
+)
 #: Event-free hours to calibrate on.
 CALIBRATION_HOURS = 24.0
 NOTES = (
     "simulated null: simulated people who fidget, walk and make about 600 near-gestures an hour;",
     "nothing is said of real hands. Trained, calibrated and scored on different people; the bound",
     "is the exact one-sided 95 % bound of a Poisson count, of people and hours that chose nothing.",
-    "Runs before this one, each scored on people of its own, in 48 h: 17 false activations at",
-    "recall 0.978 (calibrated on 60 people, 18 h); 3 at 0.929 (on 90 people, for half the budget)",
+    "Runs before this one, each scored on 120 or 160 people of its own: 17 false activations in",
+    "48 h at recall 0.978, 17 in 48 h at 0.948 (another recipe) and 50 in 96 h at 0.989, calibrated",
+    "for the whole budget; 3 in 48 h at 0.929 (another recipe), calibrated for half of it, as here",
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, calibrate, score; print the table, write JSON; return the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks.null")
-    parser.add_argument("--hours", type=float, default=48.0, help="event-free hours to score on")
+    parser.add_argument("--hours", type=float, default=96.0, help="event-free hours to score on")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--quick", action="store_true", help="a check for CI, not a figure")
     options = parser.parse_args(arguments)
     trained, calibrated, scored = TRAINED, CALIBRATED, SCORED
     hours, calibration_hours = options.hours, CALIBRATION_HOURS
-    config = TrainConfig(seed=options.seed, folds=0, augment=AUGMENT)
+    config = replace(CONFIG, seed=options.seed)
     if options.quick:
         trained, calibrated, scored = (
             replace(crowd, n=2, gestures_s=40.0, null_s=20.0)
@@ -131,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         decisions["calibrated"] = found.decision
     for name, decision in decisions.items():
         # What nobody calibrated fires so often that a part of the hours tells it.
-        part = hours if name == "calibrated" else hours / 12
+        part = hours if name == "calibrated" else hours / 24
         rows.append(
             {"decision": name, **score(replace(bundle, decision=decision), scored, part, backend)}
         )
@@ -174,7 +184,7 @@ def calibrate_on(bundle: Bundle, crowd: Crowd, hours: float, backend: Backend) -
     n_null = max(1, round(hours * 3600.0 / crowd.null_s))
     sessions = (s for part in (crowd.with_gestures(), crowd.without(n_null)) for s in part)
     runs = [run_held_out(bundle, one, backend, name=one.subject) for one in sessions]
-    return calibrate(runs, bundle.decision, BUDGET_PER_HOUR)
+    return calibrate(runs, bundle.decision, ASKED_PER_HOUR)
 
 
 def score(bundle: Bundle, crowd: Crowd, hours: float, backend: Backend) -> dict[str, Any]:

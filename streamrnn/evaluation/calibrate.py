@@ -13,7 +13,8 @@ tenth of the gestures, the plain rate must keep the budget, and nothing is claim
 that does at any recall, there is no decision.
 
 A Poisson count takes false activations as independent of each other. They are not quite: one person
-may have a habit. The more people there are, the better.
+may have a habit, so counts scatter more than the bound says. The more people there are, the better;
+and whoever must show a budget on new people does well to ask for half of it here.
 """
 
 from __future__ import annotations
