@@ -104,7 +104,7 @@ NOTES = (
     "nothing is said of real hands. Trained, calibrated and scored on different people; the bound",
     "is the exact one-sided 95 % bound of a Poisson count, of people and hours that chose nothing.",
     "Runs before this one, each scored on 120 or 160 people of its own: 17 false activations in",
-    "48 h at recall 0.978, 17 in 48 h at 0.948 (another recipe) and 50 in 96 h at 0.989, calibrated",
+    "48 h at recall 0.978, 17 in 48 h at 0.948 (another recipe), 50 in 96 h at 0.989, calibrated",
     "for the whole budget; 3 in 48 h at 0.929 (another recipe), calibrated for half of it, as here",
 )
 
