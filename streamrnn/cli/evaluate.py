@@ -186,7 +186,7 @@ class _Job:
 def _one_model(asked: _Asked) -> _Job:
     """Run a model over sessions."""
     from streamrnn.cli.explain import open_explain
-    from streamrnn.cli.files import read_named
+    from streamrnn.cli.files import read_named, say_copies
     from streamrnn.cli.live import chosen_backend, load_model, ready_backend
     from streamrnn.core.records import to_json_line
     from streamrnn.evaluation.report import Report, evaluate
@@ -198,6 +198,7 @@ def _one_model(asked: _Asked) -> _Job:
     name = chosen_backend(asked.backend, params.hidden_sizes, str(params.dtype))
     get_backend(name)  # a wrong name, or no such device, is said before anything is read
     recorded, names = read_named(asked.paths)
+    say_copies(recorded, names)
     _check_names(asked.timeline, names)
     _check_fit(bundle, recorded, names)
     _say_known(bundle, recorded, names)
@@ -233,7 +234,7 @@ def _one_model(asked: _Asked) -> _Job:
 
 def _leave_one_out(asked: _Asked) -> _Job:
     """Train a model for each person or session on the others, and run it over that one."""
-    from streamrnn.cli.files import read_named
+    from streamrnn.cli.files import read_named, say_copies
     from streamrnn.cli.live import chosen_backend, say, say_when_compiling, stop_on_signals
     from streamrnn.core.records import to_json_line
     from streamrnn.evaluation.leave_out import leave_one_out, turns
@@ -253,6 +254,7 @@ def _leave_one_out(asked: _Asked) -> _Job:
     say_when_compiling()
     compile_training(config.backend)
     recorded, names = read_named(asked.paths)
+    say_copies(recorded, names)
     _check_names(asked.timeline, names)
     by = asked.leave_one_out or "subject"
     left_out = turns(recorded, names, by)

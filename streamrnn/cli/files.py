@@ -89,6 +89,20 @@ def read_named(paths: Sequence[Path]) -> tuple[list[Session], list[str]]:
     return sessions, names
 
 
+def say_copies(sessions: Sequence[Session], names: Sequence[str]) -> None:
+    """Say which sessions hold the same frames as another: they count twice, and split badly."""
+    from streamrnn.cli.live import say
+    from streamrnn.sessions.digest import frames_digest
+
+    seen: dict[str, str] = {}
+    for session, name in zip(sessions, names, strict=True):
+        digest = frames_digest(session)
+        if len(session.frames) and digest in seen:
+            say(f"{name} holds the same frames as {seen[digest]} and counts twice: give each "
+                "recording once")  # fmt: skip
+        seen.setdefault(digest, name)
+
+
 def trained_on(bundle: Bundle) -> set[str]:
     """Return the digests of the recordings that a model was trained on, as far as it says."""
     entries = bundle.training.get("sessions")

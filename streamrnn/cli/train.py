@@ -79,7 +79,7 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
     to the same weights, or with another --backend there. A model that stands at the output is
     replaced; any other file there is refused.
     """
-    from streamrnn.cli.files import find_sessions, read_named
+    from streamrnn.cli.files import find_sessions, read_named, say_copies
     from streamrnn.cli.live import chosen_backend, say, say_when_compiling, stop_on_signals
     from streamrnn.kernels.backend import get_backend
     from streamrnn.runtime.warmup import compile_training
@@ -101,6 +101,7 @@ def command(*, sessions: tuple[str, ...], output: str, resume: str | None, **opt
     backend = get_backend(config.backend)
     compile_training(config.backend)
     recorded, names = read_named(inputs)
+    say_copies(recorded, names)
 
     def describe(data: DataSet) -> None:
         for line in _describe(data, recorded):

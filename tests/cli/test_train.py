@@ -361,6 +361,19 @@ def test_files_of_the_same_name_are_told_apart_and_a_misfit_is_named(capsys, tmp
     assert f"{other} has channels p, z, {one} has p, q" in err
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_recordings_that_are_given_twice_are_named(capsys, folder, tmp_path, command):
+    file, copy = sorted(folder.iterdir())[0], tmp_path / "copy.mcap"
+    copy.write_bytes(file.read_bytes())
+    options = {
+        "train": ("-o", str(tmp_path / "m.safetensors"), "--epochs", "1", "--folds", "0"),
+        "evaluate": ("--leave-one-out", "subject"),
+    }[command]
+    code, _, err = run_main(capsys, command, str(file), str(copy), *options)
+    assert f"copy.mcap holds the same frames as {file.name} and counts twice" in err
+    assert code == (0 if command == "train" else 2)
+
+
 def test_damage_is_said_with_the_files_name(capsys, folder, tmp_path):
     cut = folder / "kim.mcap"
     cut.write_bytes(cut.read_bytes()[:-40])
