@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamrnn.core.errors import ConfigError
+from streamrnn.core.errors import ConfigError, SessionError
 from streamrnn.core.text import printable
 
 if TYPE_CHECKING:
@@ -47,19 +47,17 @@ def find_sessions(files: Iterable[Path | str]) -> list[Path]:
 
     Raises
     ------
-    ConfigError
-        A file is a recording that was not imported yet, or a model.
     SessionError
-        A folder has none.
+        A file is a recording that was not imported yet, or a model; or a folder has none.
     """
     from streamrnn.sessions.reader import session_paths
 
     found = session_paths(files)
     for path in filter(Path.is_file, found):
         if path.suffix.lower() in (".csv", ".tsv", ".npz"):
-            raise ConfigError(f"{path} is no session yet: turn it into one with streamrnn import")
+            raise SessionError(f"{path} is no session yet: turn it into one with streamrnn import")
         if path.suffix.lower() == ".safetensors":
-            raise ConfigError(f"{path} is a model: give sessions (*.mcap) here")
+            raise SessionError(f"{path} is a model: give sessions (*.mcap) here")
     return found
 
 

@@ -144,7 +144,7 @@ def test_mistakes_are_one_line(capsys, model, tmp_path):
         ((model, file, "-o", tmp_path / "no" / "m.safetensors"), 2, "no folder"),
         ((model, empty), 1, "no gesture that the model knows"),
         ((model, file, "--max-false-per-hour", "0"), 2, "max-false-per-hour"),
-        ((model, model), 2, "is a model: give sessions (*.mcap) here"),
+        ((model, model), 1, "is a model: give sessions (*.mcap) here"),
         ((model, file, "--require-claim", "--max-false-per-hour", 90), 1, "at least 0.033 event"),
         ((model, guessed, "--require-claim", "--max-false-per-hour", 900), 1, "is a guess"),
     ):

@@ -254,7 +254,7 @@ def test_what_is_no_session_is_told_what_to_do(capsys, tmp_path, command, name, 
     assert (code, err) == (1, f"streamrnn: no such file: {file}\n")
     file.write_text("x,y\n1,2\n")
     code, _, err = run_main(capsys, command, str(file))
-    assert (code, err) == (2, f"streamrnn: {file} {words}\n")
+    assert (code, err) == (1, f"streamrnn: {file} {words}\n")
 
 
 def test_a_model_in_no_folder_is_refused_before_training(capsys, folder, tmp_path):
