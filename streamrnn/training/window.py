@@ -23,11 +23,13 @@ from streamrnn.kernels.params import (
     UpdateResult,
 )
 from streamrnn.kernels.rnn.reference import adam_update
-from streamrnn.model.spec import MAX_WINDOW_NUMBERS, WindowSpec
+from streamrnn.model.spec import WindowSpec
 from streamrnn.model.window import WindowParams
 
 #: A window is as long as a median gesture, within these bounds (frames).
-WINDOW_BOUNDS = (8, 32)
+WINDOW_BOUNDS = (8, 128)
+#: A window of many features is shorter: it holds at most so many numbers.
+WINDOW_NUMBERS = 2048
 #: Most numbers of windows that are laid out at once; bounds the memory.
 NUMBERS_AT_ONCE = 1 << 21
 #: A product of at most so many multiplications is no work for several threads (OpenBLAS shares
@@ -49,7 +51,7 @@ def window_spec(n_inputs: int, hidden: int, n_classes: int, median_frames: float
         Median length of a gesture.
     """
     low, high = WINDOW_BOUNDS
-    high = max(1, min(high, MAX_WINDOW_NUMBERS // n_inputs))
+    high = max(1, min(high, WINDOW_NUMBERS // n_inputs))
     return WindowSpec(n_inputs, int(min(max(round(median_frames), low), high)), hidden, n_classes)
 
 
