@@ -105,6 +105,17 @@ def test_a_habit_of_one_person_is_charged_to_the_choice_that_did_not_know_it():
     assert ledger.counts(unknown, ~others.mask)[0] == 6
 
 
+def test_where_nothing_can_be_shown_no_gesture_is_paid_for_it():
+    # Minutes show nothing, however strict: left out, the bump of one person costs one each time.
+    clear, weak = (replace(made(6, peak=peak), subject="ann") for peak in (0.9999, 0.97))
+    runs = [clear, weak, replace(made(6, peak=0.97, fakes=[0.96]), subject="ben")]
+    ledger = ledger_of(runs)
+    choice = choose(ledger, START, budget_of(runs, 0.5))
+    assert choice.is_kept
+    assert not choice.is_shown
+    assert ledger.counts(choice.decision, ledger.everything)[:2] == (0, 18)
+
+
 def test_what_is_explored_on_some_people_owes_nothing_to_the_others():
     quiet, loud = people(4), people(4, {3: [0.9, 0.99, 0.95] * 3})
     budgets = budget_of(quiet, 60.0)

@@ -131,7 +131,9 @@ def choose(ledger: Ledger, start: DecisionConfig, budget: Budget) -> Choice:
     if not found:
         return _least_bad(ledger, everyone)
     shown = [entry for entry in found if entry[0].is_shown]
-    plain = [entry for entry in found if entry[0].n_false <= budget.n_by_estimate] or found[:1]
+    # Where strangers show that no way keeps it, those with the fewest false activations are left.
+    allowed = max(budget.n_by_estimate, min(choice.n_false for choice, _ in found))
+    plain = [entry for entry in found if entry[0].n_false <= allowed]
     best = max(plain, key=_found)
     surest = max(shown, key=_found, default=best)
     return (surest if surest[0].n_hit >= SHOWN_SHARE * best[0].n_hit else best)[0]
