@@ -93,12 +93,13 @@ class Plan:
             self.n_lanes = min(config.batch_size, n_rows)
             self.n_updates = math.ceil(n_rows / self.n_lanes)
         else:
-            self.pieces = pieces(data, config)
+            is_cut = streams_of(data, config) == "segments"
+            self.pieces = pieces(data, config, is_cut=is_cut)
             self.slice_frames = config.slice_frames or slice_frames(data.median_frames)
             self._n_frames = sum(len(piece.targets) for piece in self.pieces)
             self.n_lanes = max(1, min(config.n_lanes, self._n_frames // self.slice_frames))
             self._draw = self._joined
-            if streams_of(data, config) == "sessions":
+            if not is_cut:
                 self.n_lanes = min(self.n_lanes, len(self.pieces))
                 self._draw = self._consecutive
             self.n_updates = max(1, round(self._n_frames / (self.n_lanes * self.slice_frames)))
@@ -251,10 +252,9 @@ def streams_of(data: DataSet, config: TrainConfig) -> str:
     return "segments" if stand_apart([s.y for s in data.stretches]) else "sessions"
 
 
-def pieces(data: DataSet, config: TrainConfig) -> list[Piece]:
-    """Return what an epoch of frame labels is drawn from."""
+def pieces(data: DataSet, config: TrainConfig, *, is_cut: bool) -> list[Piece]:
+    """Return what an epoch of frame labels is drawn from: sessions, or what they are cut into."""
     n_boundary = round(config.boundary_fraction * data.median_frames)
-    is_cut = streams_of(data, config) == "segments"
     found = []
     for stretch in data.stretches:
         weights = frame_weights(
