@@ -72,7 +72,8 @@ class DecisionConfig:
         One record when a gesture is over; or one as soon as it has lasted `min_ms` (``sure``: and
         its class is sure), and one when it is over.
     sure : float
-        With ``fire="sure"``: mean probability of the leading class at which its event is given.
+        With ``fire="sure"``: mean probability of the likeliest class, as far back as `evidence_ms`
+        remembers, at which its event is given.
     deadline_ms : float
         With ``fire="sure"``: the event is given at the latest so long after the onset, sure or not;
         0 = never forced.

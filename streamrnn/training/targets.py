@@ -135,9 +135,10 @@ def class_weights(ys: Sequence[I64], n_classes: int, power: float, null_cap: flo
 def decision_for(ys: Sequence[I64], rate_hz: float) -> dict[str, float]:
     """Return decision options that fit the labels.
 
-    The network learns to say nothing in the head of a gesture, so it is active for about the later
-    half of it and some frames behind. Whatever lasts less than `SHORTEST_SHARE` of the shortest
-    class's median gesture is no gesture; half a frame less keeps rounding out of it.
+    This is where the search for a decision begins, and what stands where nothing was left out to
+    search on. The network learns little of a gesture's head, so it is sure to be active for the
+    later half of it and some frames behind. Whatever lasts less than `SHORTEST_SHARE` of the
+    shortest class's median gesture is no gesture; half a frame less keeps rounding out of it.
 
     Parameters
     ----------
