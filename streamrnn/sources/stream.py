@@ -72,7 +72,7 @@ class StreamSource:
         self._garbage_s = garbage_s
         self._clock = clock
         self._timer = timer
-        self._detector = Detector(rate_hz)
+        self._detector = Detector(rate_hz=rate_hz)
         self._handshake = Handshake()
         self._watch = RateWatch(rate_hz if self.live else 0.0)
         self._info: StreamInfo | None = None
@@ -92,7 +92,7 @@ class StreamSource:
     @property
     def metadata(self) -> dict[str, str]:
         """Say so when times are not measured but counted: text has no clock."""
-        return {"clock": "counted"} if self._detector.format == "text" else {}
+        return {"clock": "counted"} if self._detector.is_text else {}
 
     @property
     def counters(self) -> Counters:
@@ -233,7 +233,7 @@ class StreamSource:
             if isinstance(item, Frames):
                 self._flowing = self._was_flowing = True
                 self._handshake.flowing()
-                if self._detector.format == "text":
+                if self._detector.is_text:
                     self._compare_rate(len(item))
             elif isinstance(item, Ack):
                 self._handshake.answered(item)
@@ -276,7 +276,7 @@ class StreamSource:
         self._down = True
         self._watch.restart()
         # Text has no sequence numbers: how much was lost meanwhile cannot be known.
-        return [Gap("unplug", restart=self._detector.format == "text")]
+        return [Gap("unplug", restart=self._detector.is_text)]
 
     def _wait_for_return(self, timeout_s: float) -> list[Item]:
         """Try to open the link again, up to `timeout_s`."""
@@ -295,7 +295,7 @@ class StreamSource:
         self._down = False
         self._n_unplugs += 1
         self._detector.resync()
-        if self._detector.format == "text":
+        if self._detector.is_text:
             return []
         self._flowing = False
         self._handshake.start(self._clock(), patient=True)

@@ -9,6 +9,7 @@ from typing import Any
 from streamrnn.core.types import Counters
 from streamrnn.kernels.codec.columns import Bytes, prepare
 from streamrnn.wire.decoder import WireDecoder
+from streamrnn.wire.options import StreamOptions
 from streamrnn.wire.packet import MAX_ENCODED, WireItem
 from streamrnn.wire.text import TextDecoder
 
@@ -26,12 +27,14 @@ class Detector:
 
     Parameters
     ----------
+    options : StreamOptions, optional
+        What the user said of the stream.
     rate_hz : float
-        For text; see `TextDecoder`.
+        For text; see `TextDecoder`. 0: what the options say.
 
     Attributes
     ----------
-    format : {None, "wire", "text"}
+    format : {None, "wire", "numbers"}
         None while nothing is sure.
     push : callable
         Takes `bytes`, a `bytearray` or a `memoryview` of any length, which may be overwritten
@@ -39,9 +42,10 @@ class Detector:
         for it anew at each call: it is the decoder's own once the format is known.
     """
 
-    def __init__(self, rate_hz: float = 0.0) -> None:
+    def __init__(self, options: StreamOptions | None = None, rate_hz: float = 0.0) -> None:
         prepare()
-        self._rate_hz = rate_hz
+        self._options = options or StreamOptions()
+        self._rate_hz = rate_hz or self._options.rate_hz
         self._wire = WireDecoder()
         self._text: TextDecoder | None = None
         self._begin()
@@ -51,6 +55,11 @@ class Detector:
         self._decoder: WireDecoder | TextDecoder = self._wire
         self._unread = bytearray()  # by the text decoder
         self.push: Callable[[Bytes], list[Any]] = self._detect
+
+    @property
+    def is_text(self) -> bool:
+        """True once the stream is known to be text, in whatever form."""
+        return self.format not in (None, "wire")
 
     @property
     def decoder(self) -> WireDecoder | TextDecoder:
@@ -107,7 +116,7 @@ class Detector:
         self._unread.clear()
         if self._text.n_channels is None:
             return None
-        return self._decide("text", self._text, [*lines])
+        return self._decide("numbers", self._text, [*lines])
 
     def _decide(
         self, name: str, decoder: WireDecoder | TextDecoder, items: list[WireItem]

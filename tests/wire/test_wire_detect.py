@@ -30,7 +30,7 @@ def test_chunks_do_not_matter_and_nothing_is_lost(seed: int, cuts: list[int]) ->
     text = b"".join(b"%d,%d\n" % (n, -n) for n in range(6))
     head = rng.choice([b"", BOOT_NOISE, b"1\n2\n", rng.randbytes(300) + b"\n\0"])
     stream = head + rng.choice([wire, text, wire + text, text + wire, damage(rng, wire, 3)])
-    whole, cut = Detector(100.0), Detector(100.0)
+    whole, cut = Detector(rate_hz=100.0), Detector(rate_hz=100.0)
     items = whole.push(stream)
     assert flat(push_cut(cut, stream, cuts)) == flat(items)
     assert cut.format == whole.format
@@ -63,9 +63,9 @@ def test_data_before_any_hello_is_already_the_wire() -> None:
 
 
 def test_text_behind_a_half_line() -> None:
-    detector = Detector(50.0)
+    detector = Detector(rate_hz=50.0)
     items = detector.push(b"7,8\n1,2,3\n4,5,6\n7,8,9\n")
-    assert detector.format == "text"
+    assert detector.format == "numbers"
     assert isinstance(detector.decoder, TextDecoder)
     assert frames_of(items).t_us.tolist() == [0, 20_000, 40_000]
     items = detector.push(b"1,2,3\n")
@@ -88,7 +88,7 @@ def test_resync_and_reset() -> None:
     detector.reset()
     assert detector.format is None
     items = detector.push(b"1 2\n3 4\n5 6\n")
-    assert detector.format == "text"
+    assert detector.format == "numbers"
     assert frames_of(items).x.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
