@@ -90,6 +90,15 @@ class Board:
         """True when everything has been sent and no outage is left that could be."""
         return self.is_plugged and self.device.is_finished
 
+    @property
+    def can_unplug(self) -> bool:
+        """True if the cable will be pulled at some time."""
+        return bool(self.faults.plan.outages)
+
+    def overrun(self, n_frames: int) -> None:
+        """Count frames that the cable threw away, because nobody took them in time."""
+        self.faults.truth.n_overrun_frames += n_frames
+
     def truth(self) -> dict[str, Any]:
         """Return counts of frames sent and of every fault."""
         return {"n_frames_sent": self.device.n_frames_sent, **asdict(self.faults.truth)}
