@@ -18,6 +18,7 @@ from streamrnn.kernels.pointwise import softmax_rows
 from streamrnn.model.network import Network
 from streamrnn.model.window import WindowNetwork
 from streamrnn.runtime.bundle import Bundle
+from streamrnn.runtime.latency import StageTimer
 
 
 class Engine(Protocol):
@@ -76,6 +77,8 @@ def open_engine(
     decision: DecisionMachine,
     columns: I64,
     n_columns: int,
+    *,
+    apart: StageTimer | None = None,
 ) -> Engine:
     """Return the engine for a network and a stream.
 
@@ -90,11 +93,13 @@ def open_engine(
         The model's among the stream's columns.
     n_columns : int
         How many the stream has.
+    apart : StageTimer, optional
+        Have the stages run one after the other, and take the time of each.
     """
     chain = FeatureChain.from_document(bundle.features.to_document())
-    row = network.row()
+    row = network.row() if apart is None else None
     if row is None:
-        return StagedEngine(network, chain, decision, columns)
+        return StagedEngine(network, chain, decision, columns, apart)
     pusher = Pusher(
         row, chain.kernel, decision.smoother, columns, n_columns,
         temperature=decision.config.temperature,
@@ -118,7 +123,10 @@ class FusedEngine:
 
 
 class StagedEngine:
-    """Stage after stage, on any backend and in any precision; see `Engine`."""
+    """Stage after stage, on any backend and in any precision; see `Engine`.
+
+    A timer, if there is one, gets the stages ``features`` and ``cell``.
+    """
 
     def __init__(
         self,
@@ -126,7 +134,9 @@ class StagedEngine:
         chain: FeatureChain,
         decision: DecisionMachine,
         columns: I64,
+        timer: StageTimer | None = None,
     ) -> None:
+        self._timer = timer
         self._network = network
         self._chain = chain
         self._smoother = decision.smoother
@@ -149,7 +159,14 @@ class StagedEngine:
 
     def run(self, x: F32) -> tuple[F32, F64, F32]:
         """See `Engine`."""
-        probabilities = self._logits(self._chain.push(x))
+        timer = self._timer
+        mark = timer.start() if timer else 0
+        features = self._chain.push(x)
+        if timer:
+            mark = timer.lap("features", mark)
+        probabilities = self._logits(features)
+        if timer:
+            timer.lap("cell", mark)
         energy = softmax_rows(probabilities, probabilities, self._temperature)
         self.newest[:] = x[-1]
         self.probabilities[:] = probabilities[-1]

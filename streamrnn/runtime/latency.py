@@ -82,18 +82,32 @@ class StageTimer:
     """Times the stages of a pipeline; the caller hands in one and reads it at the end.
 
     A duration is that of one call, thus of one block of frames.
+
+    Attributes
+    ----------
+    last_ns : int
+        The mark that the newest `lap` returned.
+    arrived_ns : int
+        The newest mark of `arrive`.
     """
 
     def __init__(self) -> None:
         self.stages: dict[str, Histogram] = {}
+        self.last_ns = 0
+        self.arrived_ns = 0
 
     def start(self) -> int:
         """Return the start mark for `lap`, in nanoseconds."""
         return perf_counter_ns()
 
+    def arrive(self) -> int:
+        """Return the start mark for `lap`, and keep it: bytes have just arrived."""
+        self.arrived_ns = perf_counter_ns()
+        return self.arrived_ns
+
     def lap(self, stage: str, since_ns: int) -> int:
         """Count the time since `since_ns` for `stage`; return the mark for the next lap."""
-        now = perf_counter_ns()
+        now = self.last_ns = perf_counter_ns()
         self.add(stage, now - since_ns)
         return now
 

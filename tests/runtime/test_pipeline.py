@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runtime_make import CHANNELS, INFO, backend, bundle, make_frames, run, without
+from runtime_make import CHANNELS, INFO, backend, bundle, lines, make_frames, run, without
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.types import Channel, End, Frames, Gap, Marker, StreamInfo
@@ -203,3 +203,19 @@ def test_stages_are_timed_only_when_asked() -> None:
     assert list(timer.summary()) == ["inference", "decision"]
     assert timer.summary()["inference"]["n"] == 2
     assert seen == [10, 1]
+
+
+def test_stages_that_are_timed_apart_give_the_same_bits() -> None:
+    model, kernel = bundle(), backend()
+    frames = make_frames(400)
+    seen = []
+    for apart in (False, True):
+        timer = StageTimer()
+        pipeline = Pipeline(model, kernel, timer, apart=apart)
+        pipeline.start(INFO)
+        records = [r for n in range(400) for r in pipeline.push(frames[n : n + 1])]
+        seen.append((lines([*records, *pipeline.finish()]), pipeline.probabilities.tobytes()))
+        stages = {"features", "cell"} if apart else {"inference"}
+        assert set(timer.stages) == stages | {"decision"}
+        assert {timer.stages[name].n for name in timer.stages} == {400}
+    assert seen[0] == seen[1]
