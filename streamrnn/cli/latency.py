@@ -104,17 +104,20 @@ def _ruler(scale: tuple[int, int], width: int) -> str:
 
 
 @contextmanager
-def watch_latency(timer: StageTimer, console: Console, *, live: bool) -> Iterator[None]:
+def watch_latency(
+    timer: StageTimer, console: Console | None = None, *, live: bool
+) -> Iterator[None]:
     """Draw the table on stderr while the run lasts, and once at its end.
 
     Parameters
     ----------
     timer : StageTimer
-    console : Console
+    console : Console, optional
         On stderr.
     live : bool
         Redraw it during the run (needs a terminal that nothing else draws on).
     """
+    console = console or Console(stderr=True)
 
     def picture() -> Table:
         # What the words leave of the terminal.

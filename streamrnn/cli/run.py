@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     "--live/--lossless", "drop", default=None,
     help="When late, drop the oldest frames or make the source wait (default: as the source is).",
 )  # fmt: skip
+@click.option("--latency", is_flag=True, help="Show what each stage takes, live and at the end.")
+@click.option(
+    "--latency-picture", "latency_path", type=click.Path(), metavar="FILE.svg",
+    help="Draw what each stage took (implies --latency).",
+)  # fmt: skip
 @click.option("--stats/--no-stats", default=True, help="End with a stats record.")
 @explain_option
 def command(
@@ -57,6 +62,8 @@ def command(
     rate: float | None,
     config: str | None,
     drop: bool | None,
+    latency: bool,
+    latency_path: str | None,
     stats: bool,
     explain_path: str | None,
 ) -> None:
@@ -73,6 +80,11 @@ def command(
     from streamrnn.sinks import JsonlSink
     from streamrnn.sources import open_source
 
+    latency = latency or latency_path is not None
+    if latency:
+        from streamrnn.cli.latency import check_picture
+
+        check_picture(latency_path)
     bundle = load_model(model, config, precision)
     timer = StageTimer()
     source = open_source(url, rate_hz=rate or bundle.stream_hz, timer=timer)
@@ -80,7 +92,7 @@ def command(
     with ExitStack() as stack:
         inputs = [name for name in (model, config, url.removeprefix("file:")) if name]
         explain = stack.enter_context(open_explain(explain_path, bundle.model_hash, inputs))
-        pipeline = Pipeline(bundle, ready, timer, explain=explain)
+        pipeline = Pipeline(bundle, ready, timer, explain=explain, apart=latency)
         stack.enter_context(closing(source))
         source.open()
         start(pipeline, source.info)
@@ -105,6 +117,10 @@ def command(
                 sinks.append(screen)
                 watchers.append(screen.item)
                 out = screen.beside(out)
+        if latency:
+            from streamrnn.cli.latency import watch_latency
+
+            stack.enter_context(watch_latency(timer, live=not view))
         sinks.insert(0, JsonlSink(out, stats=stats))
         stop = stack.enter_context(stop_on_signals())
         result = run_stream(
@@ -117,3 +133,7 @@ def command(
             on_item=watchers,
         )
     say_summary(result)
+    if latency_path is not None:
+        from streamrnn.cli.latency import write_picture
+
+        write_picture(latency_path, timer)

@@ -12,7 +12,7 @@ from typing import Any
 
 from streamrnn.core.errors import StreamRNNError
 from streamrnn.core.records import Event, GapRecord, Record, Stats
-from streamrnn.core.types import Item
+from streamrnn.core.types import Frames, Item
 from streamrnn.runtime.flow import Flow
 from streamrnn.runtime.latency import StageTimer
 from streamrnn.runtime.pipeline import Pipeline
@@ -39,8 +39,8 @@ def run_stream(
     source : Source
         Open; not closed here.
     pipeline : Pipeline
-        Fresh. If it has a timer, that also gets the stages ``sink`` and, where frames
-        had to wait, ``queue``, and is reported in the statistics.
+        Fresh. If it has a timer, that also gets the stages ``sink``, ``arrival to result`` and,
+        where frames had to wait, ``queue``, and is reported in the statistics.
     sinks : sequence of Sink
         Opened, given every record and at last the statistics, and closed.
     stop : threading.Event
@@ -114,8 +114,13 @@ class _Run:
 
     def process(self, items: list[Item], watchers: Sequence[Callable[[Item], None]]) -> None:
         timer = self._timer
-        if timer and self._flow.reader.waited_ns:
-            timer.add("queue", self._flow.reader.waited_ns)
+        waited_ns = self._flow.reader.waited_ns
+        arrived_ns = 0
+        if timer:
+            # What lay in the queue came before the newest read.
+            arrived_ns = timer.start() - waited_ns if waited_ns else timer.arrived_ns
+        if timer and waited_ns:
+            timer.add("queue", waited_ns)
         for item in items:
             for watch in watchers:
                 watch(item)
@@ -125,6 +130,8 @@ class _Run:
                 self.give(records)
                 if timer:
                     timer.lap("sink", mark)
+        if timer and arrived_ns and any(isinstance(item, Frames) for item in items):
+            timer.lap("arrival to result", arrived_ns)
         self._pipeline.ahead()
 
     def give(self, records: Sequence[Record]) -> None:

@@ -18,6 +18,10 @@ class Timer(Protocol):
         """Return the mark for the first lap, in nanoseconds."""
         ...
 
+    def arrive(self) -> int:
+        """Return the mark for the first lap of bytes that have just arrived."""
+        ...
+
     def lap(self, stage: str, since_ns: int) -> int:
         """Count the time since a mark for `stage`; return the mark for the next lap."""
         ...

@@ -225,7 +225,7 @@ class StreamSource:
         if not data:
             return []
         items: list[Item] = []
-        mark = self._timer.start() if self._timer else 0
+        mark = self._timer.arrive() if self._timer else 0
         decoded = self._detector.push(data)
         if self._timer:
             self._timer.lap("decode", mark)
