@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamrnn.cli.live import say
+from streamrnn.cli.sparkline import sparkline
 from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Item
@@ -27,27 +28,6 @@ _WIDTH = 60
 #: Events that are shown, however small the terminal.
 _LEAST_RECORDS = 3
 _HISTORY_S = 3.0
-_TICKS = " ▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: np.ndarray[tuple[int], np.dtype[np.float32]], width: int) -> str:
-    """Return the newest values as one line of blocks between their own least and largest.
-
-    Parameters
-    ----------
-    values : float32 (N,)
-    width : int
-        Characters; fewer when there are fewer values.
-    """
-    if not len(values):
-        return ""
-    edges = np.linspace(0, len(values), min(width, len(values)) + 1).astype(int)[:-1]
-    means = np.add.reduceat(values, edges) / np.diff([*edges, len(values)])
-    low, high = float(means.min()), float(means.max())
-    span = high - low
-    if not np.isfinite(span) or span <= 0:
-        return "▄" * len(means)
-    return "".join(_TICKS[1 + int((float(v) - low) / span * 7.999)] for v in means)
 
 
 class View:

@@ -9,7 +9,8 @@ from live_make import main
 from rich.console import Console
 
 from streamrnn.cli.live import load_model
-from streamrnn.cli.view import View, describe, sparkline
+from streamrnn.cli.sparkline import sparkline
+from streamrnn.cli.view import View, describe
 from streamrnn.core.records import Event, GapRecord, Stats
 from streamrnn.core.types import Channel, Frames, Gap, StreamInfo
 from streamrnn.kernels import get_backend
