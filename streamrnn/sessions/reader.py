@@ -11,7 +11,7 @@ from streamrnn.core.errors import SessionError
 from streamrnn.core.text import printable
 from streamrnn.sessions import form
 from streamrnn.sessions.assemble import Assembly
-from streamrnn.sessions.chunk import MalformedChunkError, Message, split
+from streamrnn.sessions.chunk import MalformedChunkError
 from streamrnn.sessions.scan import (
     MAGIC,
     ChunkData,
@@ -83,38 +83,25 @@ def session_paths(paths: Iterable[Path | str]) -> list[Path]:
     return found
 
 
-def read_raw(path: Path | str) -> Iterator[tuple[int, bytes]]:
-    """Yield the raw reads of one file: host time in nanoseconds, and the bytes as they came.
+def part_paths(path: Path) -> list[Path]:
+    """Return a file and, if it is the first part of a session, the others that are there."""
+    document = _document(path)
+    if document is None or document.part != 1:
+        return [path]
+    return [path, *(follower for follower, _ in _later_parts(path, document.session))]
 
-    Raises
-    ------
-    SessionError
-        As `read_session`.
-    """
-    n_channels: int | None = None
-    for piece in _pieces(Path(path)):
-        if not isinstance(piece, ChunkData):
-            continue
-        try:
-            messages = [m for m in split(piece.data, n_channels) if isinstance(m, Message)]
-        except MalformedChunkError:
-            continue  # as in `read_session`, which says so
-        for message in messages:
-            if message.channel == form.SESSION_ID:
-                n_channels = form.Document.from_json(message.data).info.n_channels
-            elif message.channel == form.RAW_ID:
-                yield message.log_ns, message.data
-    if n_channels is None:
-        raise SessionError(f"{path} describes no session")
+
+def _later_parts(path: Path, session_id: str) -> Iterator[tuple[Path, int]]:
+    """Yield ``name-002.mcap`` and so on with their number, as far as they are of a session."""
+    for follower in sorted(path.parent.glob(f"{escape(path.stem)}-[0-9][0-9][0-9]{path.suffix}")):
+        document = _document(follower)
+        if document is not None and document.session == session_id and document.part > 1:
+            yield follower, document.part
 
 
 def _read_later_parts(path: Path, assembly: Assembly) -> None:
-    """Read ``name-002.mcap`` and so on, as far as they are of the same session."""
-    for follower in sorted(path.parent.glob(f"{escape(path.stem)}-[0-9][0-9][0-9]{path.suffix}")):
-        document = _document(follower)
-        if document is None or document.session != assembly.session_id or document.part == 1:
-            continue
-        assembly.begin_part(document.part)
+    for follower, part in _later_parts(path, assembly.session_id):
+        assembly.begin_part(part)
         _read_part(follower, assembly)
     if assembly.next_part:
         assembly.problems.append(f"its part {printable(assembly.next_part)} is missing or damaged")
@@ -133,7 +120,7 @@ def _document(path: Path) -> form.Document | None:
     """Return how a file describes itself, None where it does not."""
     probe = Assembly()
     try:
-        for piece in _pieces(path):
+        for piece in read_pieces(path):
             _feed(probe, piece)
             if probe.document is not None or probe.n_pieces > _MAX_PIECES_BEFORE_DOCUMENT:
                 break
@@ -144,7 +131,7 @@ def _document(path: Path) -> form.Document | None:
 
 def _read_part(path: Path, assembly: Assembly) -> None:
     try:
-        for piece in _pieces(path):
+        for piece in read_pieces(path):
             _feed(assembly, piece)
             if assembly.document is None and assembly.n_pieces > _MAX_PIECES_BEFORE_DOCUMENT:
                 break
@@ -173,7 +160,7 @@ def _feed(assembly: Assembly, piece: Piece) -> None:
         assembly.tail(piece)
 
 
-def _pieces(path: Path) -> Iterator[Piece]:
+def read_pieces(path: Path) -> Iterator[Piece]:
     """Yield the pieces of a file; every failure is a `SessionError` with the path."""
     try:
         with open(path, "rb") as file:

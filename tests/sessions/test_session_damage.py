@@ -25,7 +25,8 @@ from session_make import INFO, frames_of
 from streamrnn.core.errors import SessionError
 from streamrnn.core.types import StreamInfo
 from streamrnn.sessions import scan
-from streamrnn.sessions.reader import read_raw, read_session
+from streamrnn.sessions.raw import read_raw
+from streamrnn.sessions.reader import read_session
 from streamrnn.sessions.session import Session
 from streamrnn.sessions.writer import SessionWriter, write_session
 

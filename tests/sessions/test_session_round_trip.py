@@ -18,7 +18,8 @@ from session_make import INFO, assert_same, frames_of, session_of
 from streamrnn.core.errors import SessionError
 from streamrnn.core.types import Channel, Frames, Label, Marker, StreamInfo
 from streamrnn.sessions.form import ros_field_names
-from streamrnn.sessions.reader import read_raw, read_session, read_sessions
+from streamrnn.sessions.raw import read_raw
+from streamrnn.sessions.reader import read_session, read_sessions
 from streamrnn.sessions.session import Session
 from streamrnn.sessions.writer import SessionWriter, write_session
 
