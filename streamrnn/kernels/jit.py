@@ -8,6 +8,7 @@ directly; Numba then compiles it on the spot.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -80,3 +81,24 @@ def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
         return builder.call(_declare(builder.module, declared, name), arguments)
 
     return a(a, a, a), codegen
+
+
+@intrinsic
+def ticks(typing_context: Any) -> Any:
+    """Return the processor's counter of time, as int64; its rate is for the caller to find out.
+
+    x86 reads the time-stamp counter, AArch64 the virtual timer (LLVM's ``readcyclecounter`` would
+    read a counter there that programs may not); anything else has none: 0.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        if platform.machine() in ("x86_64", "AMD64"):
+            declared = ir.FunctionType(word, [])
+            return builder.call(_declare(builder.module, declared, "llvm.readcyclecounter"), [])
+        if platform.machine() in ("aarch64", "arm64"):
+            read = ir.FunctionType(word, [])
+            return builder.asm(read, "mrs $0, cntvct_el0", "=r", [], side_effect=True)
+        return word(0)
+
+    return types.int64(), codegen

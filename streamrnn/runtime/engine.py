@@ -6,6 +6,7 @@ frame where the backend has it, and stage by stage anywhere else.
 
 from __future__ import annotations
 
+from time import perf_counter_ns
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,9 @@ from streamrnn.model.network import Network
 from streamrnn.model.window import WindowNetwork
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.latency import StageTimer
+
+#: The first stages are not timed until the processor's counter has been compared for so long.
+_CALIBRATION_NS = 5_000_000
 
 
 class Engine(Protocol):
@@ -94,17 +98,17 @@ def open_engine(
     n_columns : int
         How many the stream has.
     apart : StageTimer, optional
-        Have the stages run one after the other, and take the time of each.
+        Gets the stages ``features`` and ``cell`` of each call's newest frame.
     """
     chain = FeatureChain.from_document(bundle.features.to_document())
-    row = network.row() if apart is None else None
+    row = network.row()
     if row is None:
         return StagedEngine(network, chain, decision, columns, apart)
     pusher = Pusher(
         row, chain.kernel, decision.smoother, columns, n_columns,
         temperature=decision.config.temperature,
     )  # fmt: skip
-    return FusedEngine(pusher)
+    return FusedEngine(pusher) if apart is None else TimedEngine(pusher, apart)
 
 
 class FusedEngine:
@@ -120,6 +124,48 @@ class FusedEngine:
         self.run = pusher.push_rows
         self.ahead = pusher.ahead
         self.reset = pusher.reset
+
+
+class TimedEngine(FusedEngine):
+    """The same call, which notes the time between its stages; see `Engine`.
+
+    A timer gets ``features`` and ``cell`` of the newest frame of each call, and its `last_ns` is
+    where the decision on that frame begins, with softmax and smoothing.
+    """
+
+    def __init__(self, pusher: Pusher, timer: StageTimer) -> None:
+        super().__init__(pusher)
+        pusher.note_times(True)
+        self.push = self._push
+        self.run = self._run
+        self._timer = timer
+        self._begin: tuple[int, int] | None = None
+
+    def _push(self, x: F32) -> int:
+        strongest = self._pusher.push_frame(x)
+        if strongest >= 0:
+            self._note()
+        return int(strongest)
+
+    def _run(self, x: F32) -> tuple[F32, F64, F32]:
+        result = self._pusher.push_rows(x)
+        self._note()
+        return result
+
+    def _note(self) -> None:
+        now_ns = perf_counter_ns()
+        ticks = self._pusher.ticks.tolist()
+        self._timer.last_ns = now_ns
+        if self._begin is None:
+            self._begin = now_ns, ticks[3]
+            return
+        passed_ns, n_ticks = now_ns - self._begin[0], ticks[3] - self._begin[1]
+        if passed_ns < _CALIBRATION_NS or n_ticks <= 0:
+            return
+        ns_per_tick = passed_ns / n_ticks
+        self._timer.add("features", round((ticks[1] - ticks[0]) * ns_per_tick))
+        self._timer.add("cell", round((ticks[2] - ticks[1]) * ns_per_tick))
+        self._timer.last_ns -= round((ticks[3] - ticks[2]) * ns_per_tick)
 
 
 class StagedEngine:

@@ -63,8 +63,8 @@ class Pipeline:
     timer : StageTimer, optional
         Gets the time of the stages ``inference`` and ``decision``; None costs nothing.
     apart : bool
-        Run the stages one after the other, so that the timer gets ``filter`` (where the model has
-        one), ``features`` and ``cell`` instead of ``inference``. The same bits, but more calls.
+        The timer gets ``filter`` (where the model has one), ``features`` and ``cell`` instead of
+        ``inference``. The same bits.
     observer : callable, optional
         Sees every `Block`, filled frames included.
     explain : callable, optional

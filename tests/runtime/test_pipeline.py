@@ -11,6 +11,7 @@ from runtime_make import CHANNELS, INFO, backend, bundle, lines, make_frames, ru
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.types import Channel, End, Frames, Gap, Marker, StreamInfo
+from streamrnn.runtime import engine as engine_module
 from streamrnn.runtime import pipeline as pipeline_module
 from streamrnn.runtime.latency import StageTimer
 from streamrnn.runtime.pipeline import Pipeline
@@ -205,8 +206,12 @@ def test_stages_are_timed_only_when_asked() -> None:
     assert seen == [10, 1]
 
 
-def test_stages_that_are_timed_apart_give_the_same_bits() -> None:
-    model, kernel = bundle(), backend()
+@pytest.mark.parametrize("name", ["cpu", "numpy"])
+def test_stages_that_are_timed_apart_give_the_same_bits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_CALIBRATION_NS", 0)
+    model, kernel = bundle(), backend(name)
     frames = make_frames(400)
     seen = []
     for apart in (False, True):
@@ -217,5 +222,8 @@ def test_stages_that_are_timed_apart_give_the_same_bits() -> None:
         seen.append((lines([*records, *pipeline.finish()]), pipeline.probabilities.tobytes()))
         stages = {"features", "cell"} if apart else {"inference"}
         assert set(timer.stages) == stages | {"decision"}
-        assert {timer.stages[name].n for name in timer.stages} == {400}
+        # Compiled code counts in the processor's time, which the first frame is compared by.
+        assert {timer.stages[stage].n for stage in stages} <= {399, 400}
+        assert timer.stages["decision"].n == 400
+        assert all(figures["p99_us"] > 0 for figures in timer.summary().values())
     assert seen[0] == seen[1]

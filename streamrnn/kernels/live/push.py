@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamrnn.kernels.jit import apart, kernel
+from streamrnn.kernels.jit import apart, kernel, ticks
 from streamrnn.kernels.live import slots as at
 from streamrnn.kernels.live.frame import scale_sample, smooth_row, softmax_row
 from streamrnn.kernels.live.program import program_row
@@ -29,16 +29,28 @@ from streamrnn.kernels.rnn.live import ahead_row, step_row
 from streamrnn.kernels.rnn.simd import offset
 
 
+@kernel
+def _note(s: Any, which: int) -> None:
+    """Note the time where it is asked for."""
+    if s[at.TICKS]:
+        i8_pointer(s[at.TICKS])[which] = ticks()
+
+
 @apart
 def _advance(s: Any) -> int:
     """Decide on the frame that stands in PICKED; return the strongest class."""
     features, logits = f4_pointer(s[at.FEATURES]), f4_pointer(s[at.LOGITS])
+    _note(s, 0)
     program_row(i8_pointer(s[at.FEATURE_SLOTS]), f4_pointer(s[at.PICKED]), features)
+    _note(s, 1)
     step_row(i8_pointer(s[at.PLAN]), f4_pointer(s[at.STATE]), features, logits)
+    _note(s, 2)
     p, n = f4_pointer(s[at.PROBABILITIES]), s[at.N_CLASSES]
     energy = f4_pointer(s[at.ENERGY])
     energy[0] = softmax_row(logits, n, f8_pointer(s[at.SHARPNESS])[0], p)
-    return smooth_row(i8_pointer(s[at.SMOOTHER]), p, n)
+    strongest = smooth_row(i8_pointer(s[at.SMOOTHER]), p, n)
+    _note(s, 3)
+    return int(strongest)
 
 
 @kernel

@@ -72,6 +72,9 @@ class Pusher:
     smoothed : float64 (C,)
     energy : float32 (1,)
         After the newest frame; see `softmax_rows`.
+    ticks : int64 (4,)
+        While `note_times` is on, for the newest frame: the processor's counter before the features,
+        behind them, behind the network and behind smoothing. All 0 on processors without one.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Pusher:
         self.probabilities: F32 = np.zeros(n_classes, np.float32)
         self.smoothed: F64 = smoother.value
         self.energy: F32 = np.zeros(1, np.float32)
+        self.ticks: I64 = np.zeros(4, np.int64)
         self._sharpness = np.array([1.0 / temperature], np.float64)
         self._slots = pycall.context(at.N_PUSH_SLOTS)
         self._fill(n_columns)
@@ -144,6 +148,10 @@ class Pusher:
             (at.ENERGY, self.energy),
         ):
             slots[slot] = address(array)
+
+    def note_times(self, on: bool) -> None:
+        """Have `push_frame` and `push_rows` note the time between the stages, or not."""
+        self._slots[at.TICKS] = native.address(self.ticks) if on else 0
 
     def push_rows(self, x: F32) -> tuple[F32, F64, F32]:
         """Take good frames one after the other.

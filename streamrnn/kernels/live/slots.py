@@ -25,9 +25,12 @@ MOST_MEAN_FRAMES = 4096
 # Words of a `push` context behind the head that all contexts have. A frame of the stream has N_IN
 # samples: float32, or int16 with a float32 (N_IN,) factor and offset. COLUMNS, int64 (N_PICKED,),
 # are those that the model reads; PICKED holds them of the newest frame. SHARPNESS is the address of
-# a float64, 1 / temperature; ENERGY that of the newest frame's, a float32.
+# a float64, 1 / temperature; ENERGY that of the newest frame's, a float32. TICKS is 0, or the
+# address of an int64 (4,): the processor's counter before the features of the newest frame, behind
+# them, behind the network, and behind smoothing.
 (
     N_IN, N_PICKED, N_CLASSES, RAW_SCALE, RAW_OFFSET, FRAME, COLUMNS, PICKED, FEATURE_SLOTS,
-    FEATURES, PLAN, STATE, LOGITS, PROBABILITIES, SMOOTHER, SHARPNESS, ENERGY, BEHIND,
-) = range(N_HEAD, N_HEAD + 18)  # fmt: skip
+    FEATURES, PLAN, STATE, LOGITS, PROBABILITIES, SMOOTHER, SHARPNESS, ENERGY, TICKS,
+    BEHIND,
+) = range(N_HEAD, N_HEAD + 19)  # fmt: skip
 N_PUSH_SLOTS = BEHIND - N_HEAD
