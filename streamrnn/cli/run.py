@@ -78,7 +78,7 @@ def command(
     from streamrnn.runtime.loop import run_stream
     from streamrnn.runtime.pipeline import Pipeline
     from streamrnn.sinks import JsonlSink
-    from streamrnn.sources import open_source
+    from streamrnn.sources import open_source, public_url
 
     latency = latency or latency_path is not None
     if latency:
@@ -87,7 +87,7 @@ def command(
         check_picture(latency_path)
     bundle = load_model(model, config, precision)
     timer = StageTimer()
-    source = open_source(url, rate_hz=rate or bundle.stream_hz, timer=timer)
+    source = open_source(url, rate_hz=rate or 0.0, fallback_hz=bundle.stream_hz, timer=timer)
     ready = ready_backend(bundle, backend)
     with ExitStack() as stack:
         inputs = [name for name in (model, config, url.removeprefix("file:")) if name]
@@ -104,7 +104,11 @@ def command(
         if record_path is not None:
             from streamrnn.runtime.recorder import Recorder
 
-            recorder = Recorder(Path(record_path), source.info, {"source": url, **source.metadata})
+            recorder = Recorder(
+                Path(record_path),
+                source.info,
+                {"source": public_url(url), **source.metadata},
+            )
             stack.enter_context(closing(recorder))
             sinks.append(recorder)
             watchers.append(recorder.push)

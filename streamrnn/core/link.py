@@ -13,9 +13,10 @@ class LinkLostError(OSError):
 class Link(Protocol):
     """A byte transport: a serial port, a TCP connection, the simulator.
 
-    A link knows nothing of packets. `open` may be called again after `LinkLostError`. A link that
-    never runs ahead of its reader, so that nothing has to be dropped when that is late, may say so
-    by an attribute ``waits = True``.
+    A link knows nothing of packets. `open` may be called again after `LinkLostError`. It may have
+    more attributes: ``waits = True`` if it never runs ahead of its reader, so that nothing has to
+    be dropped when that is late; ``is_deaf = True`` if nothing can be sent to the device;
+    ``extra``, a dict of str to int, if it counts what befell its bytes.
 
     Attributes
     ----------

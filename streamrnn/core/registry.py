@@ -53,6 +53,17 @@ class Registry(Generic[T]):
         ConfigError
             There is none; those that exist are named, and the nearest of them.
         """
+        factory = self.find(name)
+        if factory is not None:
+            return factory
+        known = sorted({*self.names(), *more})
+        raise ConfigError(
+            f"unknown {self.kind} {printable(name)!r}{did_you_mean(name, known)}; "
+            f"known: {', '.join(known)}"
+        )
+
+    def find(self, name: str) -> Callable[..., T] | None:
+        """Return the factory called `name`, or None."""
         if name in self.builtins:
             return self.builtins[name]
         factory: Callable[..., T]
@@ -67,11 +78,7 @@ class Registry(Generic[T]):
             if entry.name == name:
                 factory = entry.load()
                 return factory
-        known = sorted({*self.names(), *more})
-        raise ConfigError(
-            f"unknown {self.kind} {printable(name)!r}{did_you_mean(name, known)}; "
-            f"known: {', '.join(known)}"
-        )
+        return None
 
 
 def _entry_point(group: str, name: str) -> str:

@@ -14,6 +14,7 @@ from streamrnn.sources.arrival import RateWatch
 from streamrnn.sources.base import Timer
 from streamrnn.sources.handshake import Handshake
 from streamrnn.wire.detect import Detector
+from streamrnn.wire.options import StreamOptions
 from streamrnn.wire.packet import Ack
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class StreamSource:
     link : Link
     rate_hz : float
         Frame rate of a text stream; 0.0 when unknown.
+    options : StreamOptions, optional
+        What is known of the stream beforehand.
     open_timeout_s : float
         How long a link may be silent: before it says what it is, and from START to the first frame.
     garbage_s : float
@@ -60,6 +63,7 @@ class StreamSource:
         link: Link,
         rate_hz: float = 0.0,
         *,
+        options: StreamOptions | None = None,
         open_timeout_s: float = 5.0,
         garbage_s: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
@@ -68,11 +72,12 @@ class StreamSource:
         self.link = link
         self.name = link.name
         self.live = not getattr(link, "waits", False)
+        self._is_deaf = getattr(link, "is_deaf", False)
         self._open_timeout_s = open_timeout_s
         self._garbage_s = garbage_s
         self._clock = clock
         self._timer = timer
-        self._detector = Detector(rate_hz=rate_hz)
+        self._detector = Detector(options, rate_hz)
         self._handshake = Handshake()
         self._watch = RateWatch(rate_hz if self.live else 0.0)
         self._info: StreamInfo | None = None
@@ -99,6 +104,7 @@ class StreamSource:
         """What happened to the bytes so far."""
         counters = self._detector.counters
         counters.n_unplugs = self._n_unplugs
+        counters.extra.update(getattr(self.link, "extra", {}))
         return counters
 
     def open(self) -> None:
@@ -202,7 +208,7 @@ class StreamSource:
         if not self._started:
             self._started = True
             self._silent_until_s = now_s + self._open_timeout_s
-            if self._detector.format == "wire":
+            if self._detector.format == "wire" and not self._is_deaf:
                 self._handshake.start(now_s, patient=False)
         command = self._handshake.due(now_s)
         if command:
@@ -264,7 +270,7 @@ class StreamSource:
 
     def _restart(self, gap: Gap) -> None:
         """After a boot the board waits for START again."""
-        if gap.restart and self._started:
+        if gap.restart and self._started and not self._is_deaf:
             self._flowing = False
             self._handshake.start(self._clock(), patient=True)
 
