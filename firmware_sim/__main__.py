@@ -14,9 +14,11 @@ from typing import Any, NoReturn, TextIO
 
 from firmware_sim.board import Board
 from firmware_sim.faults import OUTAGES
-from firmware_sim.link import BoardOptions, make_board, parse_people
+from firmware_sim.link import parse_people
 from firmware_sim.memory import MemoryLink
+from firmware_sim.options import BoardOptions, make_board
 from firmware_sim.pty import PtyBoard
+from firmware_sim.raw import RawBoard, raw_board
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED
 from streamrnn.core.errors import ConfigError, StreamRNNError
 from streamrnn.core.text import printable
@@ -50,6 +52,12 @@ def _parser() -> _Parser:
     origin.add_argument(
         "--playback", metavar="FILE", nargs="+", help="recorded sessions in turn, frame for frame"
     )
+    origin.add_argument(
+        "--raw",
+        metavar="FILE",
+        help="the bytes of a session with raw bytes, or the lines of any other file at --rate a "
+        "second, unchanged, from the moment someone reads",
+    )
     parser.add_argument(
         "--link",
         choices=("pty", "stdout"),
@@ -60,7 +68,9 @@ def _parser() -> _Parser:
     parser.add_argument("--person", type=int, default=DEFAULT_PERSON, help="who moves (a number)")
     parser.add_argument("--people", type=_people, default=(), help="several in turn: 1,2,3")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="what happens when")
-    parser.add_argument("--rate", type=float, default=100.0, help="frames a second of signals")
+    parser.add_argument(
+        "--rate", type=float, default=100.0, help="frames a second of signals, lines of a file"
+    )
     parser.add_argument("--seconds", type=float, help="length of signals; endless by default")
     parser.add_argument("--lead", type=float, default=0.15, help="seconds to the first gesture")
     parser.add_argument("--plan", default="all", help="all, null or the name of a gesture")
@@ -122,8 +132,14 @@ def _complain(error: Exception, status: int) -> int:
     return status
 
 
-def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    board = make_board(
+def _make(arguments: argparse.Namespace) -> Board | RawBoard:
+    if arguments.raw:
+        if arguments.fault:
+            raise ConfigError(
+                "--raw sends a file as it is; damage it on its way: firmware-sim proxy"
+            )
+        return raw_board(arguments.raw, arguments.rate)
+    return make_board(
         BoardOptions(
             origin="playback" if arguments.playback else "signals",
             files=tuple(arguments.playback or ()),
@@ -139,6 +155,10 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
             faults=",".join(arguments.fault),
         )
     )
+
+
+def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    board = _make(arguments)
     if arguments.link == "stdout" and any(
         what in spec for spec in arguments.fault for what in OUTAGES
     ):
@@ -155,7 +175,7 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 
 def _serve_pty(
-    board: Board, arguments: argparse.Namespace, stop: threading.Event, truth: _TruthFile
+    board: Board | RawBoard, arguments: argparse.Namespace, stop: threading.Event, truth: _TruthFile
 ) -> None:
     server = PtyBoard(board, speed=arguments.speed, path=arguments.path)
     with server:
@@ -168,7 +188,9 @@ def _serve_pty(
         raise server.error
 
 
-def _serve_stdout(board: Board, speed: float, stop: threading.Event, truth: _TruthFile) -> None:
+def _serve_stdout(
+    board: Board | RawBoard, speed: float, stop: threading.Event, truth: _TruthFile
+) -> None:
     link = MemoryLink(board, speed)
     link.open()
     link.write(Encoder().command(0, "START"))
@@ -185,14 +207,14 @@ def _serve_stdout(board: Board, speed: float, stop: threading.Event, truth: _Tru
 class _TruthFile:
     """Labels as they are sent and, at the end, the counts, as JSON lines."""
 
-    def __init__(self, name: str | None, board: Board) -> None:
+    def __init__(self, name: str | None, board: Board | RawBoard) -> None:
         self._board = board
         self._n = 0
         self._file: TextIO | None = Path(name).open("w", encoding="utf-8") if name else None
 
     def update(self) -> None:
         """Write the label boundaries that are new."""
-        markers = self._board.device.truth
+        markers = [] if isinstance(self._board, RawBoard) else self._board.device.truth
         while self._n < len(markers):
             marker = markers[self._n]
             self._n += 1

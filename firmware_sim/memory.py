@@ -7,6 +7,7 @@ import time
 from firmware_sim.board import Board
 from firmware_sim.device import Device
 from firmware_sim.pace import Pace
+from firmware_sim.raw import RawBoard
 from streamrnn.core.errors import SourceError
 from streamrnn.core.link import LinkLostError
 
@@ -21,7 +22,7 @@ class MemoryLink:
 
     Parameters
     ----------
-    board : Board or Device
+    board : Board, RawBoard or Device
     speed : float
         1 is real time; 0 gives everything at once, and the same bytes for the same calls.
     name : str
@@ -40,8 +41,10 @@ class MemoryLink:
 
     can_return = True
 
-    def __init__(self, board: Board | Device, speed: float = 1.0, name: str = "sim:") -> None:
-        self.board = Board(board) if isinstance(board, Device) else board
+    def __init__(
+        self, board: Board | RawBoard | Device, speed: float = 1.0, name: str = "sim:"
+    ) -> None:
+        self.board: Board | RawBoard = Board(board) if isinstance(board, Device) else board
         self.name = name
         self.waits = speed == 0
         self._speed = speed

@@ -1,0 +1,327 @@
+"""Serves a board at the end of a cable, from a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from typing import Any, Protocol
+
+from firmware_sim.board import Board
+from firmware_sim.device import Device
+from firmware_sim.pace import Pace
+from firmware_sim.raw import RawBoard
+
+#: Bytes that the board holds back for a reader that is late, besides the kernel's own buffer.
+QUEUE_BYTES = 8192
+#: A reader gets this long to hang up when it has had the last bytes,
+_LINGER_S = 2.0
+#: and this long to take any of them: it may be compiling.
+_STUCK_S = 30.0
+#: Is anyone still there? Looked up this often.
+_LOOK_S = 0.25
+_FIND_S = 0.01
+#: A board that its reader switches on gives it this long to set the line up: opening a serial
+#: port throws away what came before.
+_SETTLE_S = 0.2
+#: At an unplug in real time, what was just sent still arrives.
+_UNPLUG_DRAIN_S = 0.05
+_DRAIN_POLL_S = 0.005
+#: Sleep no shorter than this at high packet rates.
+_TICK_S = 0.0002
+#: A cable that takes nothing and cannot say when it will is asked again after this time.
+_RETRY_S = 0.01
+
+
+class Cable(Protocol):
+    """The board's end of a cable. Nothing here waits, but `hang_up`."""
+
+    @property
+    def address(self) -> str:
+        """What a reader is told, so that it finds the other end."""
+        ...
+
+    def plug(self) -> None:
+        """Put the cable in, or raise `streamrnn.core.errors.SourceError`."""
+        ...
+
+    def unplug(self) -> None:
+        """Pull it; harmless when it is out."""
+        ...
+
+    def incoming(self) -> list[int]:
+        """Return the file descriptors that show that `receive` has something to do."""
+        ...
+
+    def outgoing(self) -> list[int]:
+        """Return those that show that `send` can go on; none: it has to be tried again."""
+        ...
+
+    def receive(self) -> bytes:
+        """Return bytes from the host, or nothing."""
+        ...
+
+    def send(self, data: bytes, begin: int) -> int:
+        """Send ``data[begin:]``, or as much of it as can be sent now.
+
+        Returns
+        -------
+        int
+            Bytes taken. 0: no room, or nobody there.
+        """
+        ...
+
+    def has_reader(self) -> bool:
+        """Return whether anyone is there, as far as the cable can tell."""
+        ...
+
+    def n_unread(self) -> int:
+        """Return how many bytes are known to be on their way still."""
+        ...
+
+    def hang_up(self, timeout_s: float, wake: int) -> None:
+        """Tell the reader that nothing follows, and wait until it has gone, or for `wake`."""
+        ...
+
+
+class BoardServer:
+    """Serves a board on a cable.
+
+    Readers may come and go. In (sped-up) real time the board never waits for a reader: frames that
+    nobody takes are thrown away, the oldest first, and counted as overrun. At speed 0, and where
+    the board says that it `waits`, it waits for the reader and loses nothing.
+
+    Parameters
+    ----------
+    board : Board, RawBoard or Device
+    cable : Cable
+    speed : float
+        1 is real time, 0 as fast as the reader reads.
+
+    Attributes
+    ----------
+    finished : threading.Event
+        Set when the board has sent everything and the reader has had its time, or on `stop`.
+    error : BaseException or None
+        What ended it, if not that.
+
+    Raises
+    ------
+    ConfigError
+        A negative speed.
+    """
+
+    def __init__(
+        self, board: Board | RawBoard | Device, cable: Cable, *, speed: float = 1.0
+    ) -> None:
+        self.board: Board | RawBoard = Board(board) if isinstance(board, Device) else board
+        self.finished = threading.Event()
+        self.error: BaseException | None = None
+        #: Times that the cable was plugged in.
+        self.n_plugged = 0
+        self._cable = cable
+        self._pace = Pace(speed)
+        self._waits_for_reader = bool(getattr(self.board, "waits", False))
+        self._is_lossless = self._pace.is_free or self._waits_for_reader
+        self._found_s = -1.0
+        self._is_in = False
+        self._queue: deque[tuple[bytes, int]] = deque()
+        self._n_queued = 0
+        self._n_written = 0
+        self._wake_r, self._wake_w = -1, -1
+        self._thread: threading.Thread | None = None
+
+    @property
+    def path(self) -> str:
+        """What a reader opens."""
+        return self._cable.address
+
+    def start(self) -> Any:
+        """Put the cable in and begin to serve it; return itself.
+
+        Raises
+        ------
+        SourceError
+            The cable cannot be had.
+        """
+        try:
+            self._plug()
+        except BaseException:
+            self._unplug()
+            raise
+        self._wake_r, self._wake_w = os.pipe()
+        self._pace = Pace(self._pace.speed)
+        self._thread = threading.Thread(target=self._run, name="board", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Pull the cable for good; harmless when called twice."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        os.write(self._wake_w, b"x")
+        thread.join()
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+
+    def __enter__(self) -> Any:
+        """Start."""
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+    def _plug(self) -> None:
+        self._cable.plug()
+        self._is_in = True
+        self.n_plugged += 1
+
+    def _unplug(self) -> None:
+        self._is_in = False
+        self._cable.unplug()
+        self._queue.clear()
+        self._n_queued = self._n_written = 0
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        try:
+            while not (self._await_reader() if self._waits_for_reader else self._turn()):
+                pass
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._unplug()
+            self.finished.set()
+
+    def _await_reader(self) -> bool:
+        """Switch the board on when a reader has been there for a moment; True to stop."""
+        now_s = time.monotonic()
+        if not self._cable.has_reader():
+            self._found_s = -1.0
+        elif self._found_s < 0.0:
+            self._found_s = now_s
+        elif now_s - self._found_s >= _SETTLE_S:
+            self._waits_for_reader = False
+            self._pace = Pace(self._pace.speed)
+            return False
+        return self._wait(_FIND_S)
+
+    def _turn(self) -> bool:
+        """Send what is due, then wait for the next thing to happen; True when all is over."""
+        board, free = self.board, self._pace.is_free
+        if not (self._is_lossless and self._queue):
+            was_plugged = board.is_plugged
+            now_us = self._pace.now_us()
+            if free and board.is_busy:
+                now_us = self._pace.advance(max(now_us, board.next_due_us() + board.batch_us()))
+            self._enqueue(board.poll(now_us))
+            if was_plugged != board.is_plugged:
+                return self._replug() if board.is_plugged else self._pull()
+            if board.is_finished:
+                return self._finish()
+        self._write()
+        if self._queue and self._is_lossless:
+            return self._wait(None, wants_room=True)
+        timeout_s = self._pace.wait_s(board.next_due_us())
+        if free and board.is_busy and not self._queue:
+            timeout_s = 0.0
+        elif not free:
+            timeout_s = max(timeout_s, _TICK_S)
+        return self._wait(timeout_s, wants_room=bool(self._queue))
+
+    def _wait(self, timeout_s: float | None, *, wants_room: bool = False) -> bool:
+        """Wait for commands, for room, for `stop` or for the time; True to stop."""
+        writers = self._cable.outgoing() if wants_room else []
+        if wants_room and not writers:
+            timeout_s = _RETRY_S if timeout_s is None else min(timeout_s, _RETRY_S)
+        readers = self._cable.incoming()
+        readable, _, _ = select.select([self._wake_r, *readers], writers, [], timeout_s)
+        if self._wake_r in readable:
+            return True
+        if readable and (data := self._cable.receive()):
+            self.board.handle(data)
+        return False
+
+    def _enqueue(self, pieces: list[tuple[bytes, int]]) -> None:
+        if not pieces or not self._is_in:
+            return
+        self._queue.extend(pieces)
+        self._n_queued += sum(len(data) for data, _ in pieces)
+        if self._is_lossless or self._n_queued <= QUEUE_BYTES:
+            return
+        self._write()
+        # The first piece has to be finished when it is half written.
+        oldest = 1 if self._n_written else 0
+        while self._n_queued > QUEUE_BYTES and len(self._queue) > 1:
+            data, n_frames = self._queue[oldest]
+            del self._queue[oldest]
+            self._n_queued -= len(data)
+            self.board.overrun(n_frames)
+
+    def _write(self) -> None:
+        """Write as much as the cable takes now."""
+        while self._queue:
+            data, _ = self._queue[0]
+            n_taken = self._cable.send(data, self._n_written)
+            self._n_written += n_taken
+            if self._n_written < len(data):
+                if not n_taken:
+                    return
+                continue
+            self._queue.popleft()
+            self._n_queued -= len(data)
+            self._n_written = 0
+
+    def _pull(self) -> bool:
+        """Pull the cable; what was sent before still arrives."""
+        limit_s = None if self._pace.is_free else _UNPLUG_DRAIN_S
+        if self._drain(limit_s):
+            return True
+        self._unplug()
+        return False
+
+    def _replug(self) -> bool:
+        """Plug the cable in; at speed 0, wait for someone to find it. True to stop."""
+        self._plug()
+        while self._pace.is_free and not self._cable.has_reader():
+            if self._wait(_FIND_S):
+                return True
+        return False
+
+    def _finish(self) -> bool:
+        """Let the reader take the rest, then hang up when it does, or in a while."""
+        if not self._drain(_STUCK_S):
+            self._cable.hang_up(_LINGER_S, self._wake_r)
+        return True
+
+    def _drain(self, limit_s: float | None) -> bool:
+        """Wait until the reader has taken everything; True to stop.
+
+        `limit_s` is for a reader that takes nothing any more. Without a reader there is nothing to
+        wait for.
+        """
+        n_empty = 0
+        n_before = -1
+        since_s = looked_s = time.monotonic()
+        # The kernel moves bytes on in the background: one look at an empty buffer is no proof.
+        while n_empty < 3:
+            self._write()
+            n_left = self._n_queued + self._cable.n_unread()
+            n_empty = 0 if n_left else n_empty + 1
+            now_s = time.monotonic()
+            if n_left != n_before:
+                n_before, since_s, looked_s = n_left, now_s, now_s
+            elif now_s - looked_s > _LOOK_S:
+                looked_s = now_s
+                if not self._cable.has_reader():
+                    break
+            elif limit_s is not None and now_s - since_s > limit_s:
+                break
+            if self._wait(_DRAIN_POLL_S):
+                return True
+        return False
