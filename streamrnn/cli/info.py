@@ -94,7 +94,8 @@ def _session_lines(d: dict[str, Any]) -> list[str]:
         f"{printable(name, 40)} {entry['count']} ({entry['seconds']:.1f} s)"
         for name, entry in d["labels"].items()
     ]
-    lines.append(f"labels    {', '.join(labels) or 'none'}")
+    undone = f"; {d['undone']} taken back" if d["undone"] else ""
+    lines.append(f"labels    {', '.join(labels) or 'none'}{undone}")
     if d["events"]:
         lines.append(f"events    {d['events']} records")
     bad = sum(channel["n_not_finite"] for channel in d["channels"])

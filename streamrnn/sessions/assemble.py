@@ -73,6 +73,7 @@ class Assembly:
         self._pending: str = ""
         self._breaks: list[_Break] = []
         self._labels: dict[int, _LabelBounds] = {}
+        self._undone: set[int] = set()
         self._events: list[dict[str, Any]] = []
         self._n_bad_records = 0
         self._n_outside = 0
@@ -210,7 +211,8 @@ class Assembly:
     def _message(self, n_before: int, message: Message) -> None:
         if message.channel not in (form.LABELS_ID, form.EVENTS_ID):
             return
-        if len(self._labels) + len(self._events) >= MAX_SMALL_RECORDS:
+        n_records = len(self._labels) + len(self._undone) + len(self._events)
+        if n_records >= MAX_SMALL_RECORDS:
             raise SessionError(f"it has more than {MAX_SMALL_RECORDS} labels and events")
         try:
             record = form.load_json(message.data)
@@ -222,7 +224,11 @@ class Assembly:
             self._n_bad_records += 1
 
     def _label(self, record: dict[str, Any], n_before: int) -> None:
-        number, start_us = record["id"], record["start_us"]
+        number = record["id"]
+        if record["phase"] == "undo" and isinstance(number, int):
+            self._undone.add(number)
+            return
+        start_us = record["start_us"]
         end_us = record["end_us"] if record["phase"] == "end" else None
         if not isinstance(number, int) or not isinstance(start_us, int):
             raise TypeError("label bounds are not whole numbers")
@@ -243,23 +249,26 @@ class Assembly:
 
     def _finished_labels(self, session: Session) -> list[Label]:
         """Return the labels; one without an end goes to where the recording was still whole."""
-        n_lost = max(self._labels, default=-1) + 1 - len(self._labels)
+        known = self._labels.keys() | self._undone
+        n_lost = max(known, default=-1) + 1 - len(known)
         if n_lost:
             self.problems.append(f"{_count(n_lost, 'label')} stood in the missing part")
         labels = []
         for number in sorted(self._labels):
             bounds = self._labels[number]
             end_us = bounds.end_us
-            if end_us is None:
+            if end_us is None and number in self._undone:
+                end_us = bounds.start_us  # given up before its end
+            elif end_us is None:
                 end_us = max(bounds.start_us, self._whole_until_us(session, bounds.n_before))
                 name = printable(bounds.name, 40)
                 self.problems.append(
                     f"label {name!r} has no end: taken to end at "
                     f"{(end_us - session.start_us) / 1e6:.2f} s"
                 )
-            labels.append(
-                Label(bounds.name, bounds.start_us, end_us, bounds.source, bounds.confidence)
-            )
+            label = Label(bounds.name, bounds.start_us, end_us, bounds.source, bounds.confidence)
+            (session.undone if number in self._undone else labels).append(label)
+        session.undone.sort(key=lambda label: label.start_us)
         return sorted(labels, key=lambda label: label.start_us)
 
     def _whole_until_us(self, session: Session, n_before: int) -> int:

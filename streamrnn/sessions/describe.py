@@ -19,7 +19,8 @@ def describe(session: Session) -> dict[str, Any]:
         ``n_frames``, ``duration_s``, ``rate_hz`` (nominal, 0 when unknown), ``fitted_rate_hz``,
         ``arrival_rate_hz`` (where times are only counted, by the host's clock; else 0),
         ``channels`` (name, unit, min, max), ``gaps`` (count, frames missing, longest in seconds),
-        ``labels`` (count and seconds a class), ``events``, ``device``, ``metadata``, ``problems``.
+        ``labels`` (count and seconds a class), ``undone`` (labels taken back), ``events``,
+        ``device``, ``metadata``, ``problems``.
     """
     info, frames = session.info, session.frames
     is_counted = session.metadata.get("clock") == "counted"
@@ -35,6 +36,7 @@ def describe(session: Session) -> dict[str, Any]:
         "channels": _channels(session),
         "gaps": _gaps(session),
         "labels": _labels(session),
+        "undone": len(session.undone),
         "events": len(session.events),
         "device": {"name": info.name, "firmware": info.firmware, "boot_id": info.boot_id},
         "metadata": dict(session.metadata),

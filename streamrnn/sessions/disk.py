@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from glob import escape
 from pathlib import Path
 
 
 def part_path(path: Path, part: int) -> Path:
     """Return the file of a part: ``name.mcap``, ``name-002.mcap``, ``name-003.mcap``, ..."""
     return path if part == 1 else path.with_name(f"{path.stem}-{part:03d}{path.suffix}")
+
+
+def later_part_paths(path: Path) -> list[Path]:
+    """Return the files that are called as later parts of `path` would be."""
+    return sorted(path.parent.glob(f"{escape(path.stem)}-[0-9][0-9][0-9]{escape(path.suffix)}"))
 
 
 class PartFile:

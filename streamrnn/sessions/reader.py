@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from glob import escape
 from pathlib import Path
 
 from streamrnn.core.errors import SessionError
@@ -12,6 +11,7 @@ from streamrnn.core.text import printable
 from streamrnn.sessions import form
 from streamrnn.sessions.assemble import Assembly
 from streamrnn.sessions.chunk import MalformedChunkError
+from streamrnn.sessions.disk import later_part_paths
 from streamrnn.sessions.scan import (
     MAGIC,
     ChunkData,
@@ -93,7 +93,7 @@ def part_paths(path: Path) -> list[Path]:
 
 def _later_parts(path: Path, session_id: str) -> Iterator[tuple[Path, int]]:
     """Yield ``name-002.mcap`` and so on with their number, as far as they are of a session."""
-    for follower in sorted(path.parent.glob(f"{escape(path.stem)}-[0-9][0-9][0-9]{path.suffix}")):
+    for follower in later_part_paths(path):
         document = _document(follower)
         if document is not None and document.session == session_id and document.part > 1:
             yield follower, document.part

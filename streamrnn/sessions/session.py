@@ -53,6 +53,8 @@ class Session:
         ``subject``, ``placement``, ``notes``, ``source`` and whatever else the user wrote.
     problems : list of str
         What is missing or was damaged, one line each; empty for a whole recording.
+    undone : list of Label
+        Labels that were taken back while recording: they are no ground truth.
     """
 
     info: StreamInfo
@@ -62,6 +64,7 @@ class Session:
     events: list[dict[str, Any]] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    undone: list[Label] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return the number of frames."""

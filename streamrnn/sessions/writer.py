@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -22,10 +22,12 @@ from streamrnn.core.errors import SessionError
 from streamrnn.core.text import printable
 from streamrnn.core.types import I64, Frames, Label, Marker, StreamInfo
 from streamrnn.sessions import form
-from streamrnn.sessions.disk import PartFile, part_path, sync_folder
+from streamrnn.sessions.disk import PartFile, later_part_paths, part_path, sync_folder
+from streamrnn.sessions.label_book import LabelBook, boundary, retraction
 from streamrnn.sessions.session import Session, frame_period_us
 
-FLUSH_NS = 1_000_000_000
+#: With the time that a batch and the disk take, a kill costs less than a second.
+FLUSH_NS = 750_000_000
 ROTATE_NS = 3600 * 1_000_000_000
 ROTATE_BYTES = 64_000_000
 #: A jump that 32 bits of sequence cannot tell from one backwards.
@@ -37,7 +39,7 @@ class SessionWriter:
     """Writes one session, as one MCAP file or as a row of them.
 
     Everything given is on disk at most one second later (flush and fsync), as long as something is
-    written at all. A part ends after an hour or 64 MB; the next is ``name-002.mcap``.
+    written or `tick` is called. A part ends after an hour or 64 MB; the next is ``name-002.mcap``.
 
     Parameters
     ----------
@@ -91,9 +93,9 @@ class SessionWriter:
         self._next_seq = 0
         self._last_t_us = 0
         self._last_period_us = frame_period_us(info.rate_hz, np.empty(0, np.int64))
-        self._n_labels = 0
-        self._open_labels: list[tuple[int, Label]] = []
+        self._labels = LabelBook()
         self._open = True
+        self._is_dirty = False
         self._mcap: Any = None
         self._check_target()
         with self._disk():
@@ -142,6 +144,61 @@ class SessionWriter:
             self.n_frames += len(frames)
             self._pace(now)
 
+    def begin(
+        self, name: str, t_us: int | None = None, source: str = "", confidence: float = 1.0
+    ) -> int:
+        """Begin a label.
+
+        Parameters
+        ----------
+        name : str
+            Class name.
+        t_us : int or None
+            Device time; None means that of the frame behind the newest one.
+        source : str
+            Who says so: ``"keys"``, ``"board"``, ``"guide"``.
+        confidence : float
+            0..1, stored with the label.
+
+        Returns
+        -------
+        int
+            Its number within the session, for `end` and `undo`.
+        """
+        at_us = self._behind_us() if t_us is None else t_us
+        label = Label(name, at_us, at_us, source, confidence)
+        number = self._labels.begin(label)
+        self._write_boundary(number, label, "start")
+        return number
+
+    def end(self, number: int, t_us: int | None = None) -> None:
+        """End an open label; one that is not open is a `SessionError`."""
+        label = self._labels.end(number, self._behind_us() if t_us is None else t_us)
+        self._write_boundary(number, label, "end")
+
+    def undo(self, number: int | None = None) -> Label:
+        """Take a label back, open or ended: readers leave it out.
+
+        Parameters
+        ----------
+        number : int or None
+            None: the newest of those that were not taken back.
+
+        Returns
+        -------
+        Label
+            As far as it was known.
+
+        Raises
+        ------
+        SessionError
+            There is none, or it is further back than the last 1,000; or the disk refused.
+        """
+        number = self._labels.newest() if number is None else number
+        label = self._labels.undo(number)
+        self._retract(number)
+        return label
+
     def mark(
         self,
         label: Marker | str,
@@ -157,32 +214,19 @@ class SessionWriter:
         label : Marker or str
             The boundary, or the name of the class; then `phase` and `t_us` say the rest.
         phase : {"start", "end"}
-            An end closes the newest open label of that name. An end without a start is refused.
-        t_us : int or None
-            Device time; None means that of the frame behind the newest one.
-        source : str
-            Who says so: ``"keys"``, ``"board"``.
-        confidence : float
-            0..1, stored with the label.
+            An end closes the newest open label of that name and, if one is given, of that source.
+            An end without a start is refused.
+        t_us, source, confidence
+            As `begin` has them.
         """
         if isinstance(label, Marker):
             name, phase, t_us = label.label, label.phase, label.t_us
         else:
             name = label
-        if t_us is None:
-            t_us = self._behind_us()
         if phase == "start":
-            opened = Label(name, t_us, t_us, source, confidence)
-            self._open_labels.append((self._n_labels, opened))
-            self._add_label(self._n_labels, opened, "start")
-            self._n_labels += 1
+            self.begin(name, t_us, source, confidence)
         elif phase == "end":
-            for k, (number, opened) in reversed(list(enumerate(self._open_labels))):
-                if opened.name == name:
-                    del self._open_labels[k]
-                    self._end_label(number, opened, t_us)
-                    return
-            raise SessionError(f"label {printable(name)!r} ends but did not start")
+            self.end(self._labels.newest_open(name, source), t_us)
         else:
             raise SessionError(f"a label boundary is 'start' or 'end', got {printable(phase)!r}")
 
@@ -204,19 +248,25 @@ class SessionWriter:
 
     # ---- files
 
+    def tick(self) -> None:
+        """Put on disk what has waited for long enough: call it now and then if frames may stop."""
+        if self._open and self._is_dirty:
+            with self._disk():
+                self._pace(self._clock(), is_new=False)
+
     def flush(self) -> None:
         """Put everything given so far on disk."""
         with self._disk():
             self._mcap.flush()
             self._flushed_ns = self._clock()
+            self._is_dirty = False
 
     def close(self) -> None:
         """End open labels behind the last frame and finish the file; harmless when closed."""
         if not self._open:
             return
-        for number, opened in self._open_labels:
-            self._end_label(number, opened, max(opened.start_us, self._behind_us()))
-        self._open_labels.clear()
+        for number, opened in list(self._labels.open.items()):
+            self.end(number, max(opened.start_us, self._behind_us()))
         with self._disk():
             self._end_part()
         self._open = False
@@ -245,9 +295,10 @@ class SessionWriter:
             raise SessionError(f"no such folder: {self.path.parent} (for {self.path.name})")
         if self.path.is_dir():
             raise SessionError(f"{self.path} is a folder, not a file to write")
-        for path in (self.path, part_path(self.path, 2)):
-            if path.exists() and not self._overwrite:
-                raise SessionError(_EXISTS.format(path))
+        if not self._overwrite:
+            for path in (self.path, *later_part_paths(self.path)):
+                if path.exists():
+                    raise SessionError(_EXISTS.format(path))
 
     def _check_frames(self, frames: Frames) -> None:
         if frames.x.shape != (len(frames), self.info.n_channels):
@@ -271,6 +322,16 @@ class SessionWriter:
         path = part_path(self.path, self.n_parts)
         document = form.Document(self.info, self._metadata, self._session, self.n_parts)
         self._file = PartFile(path, self._overwrite)
+        try:
+            self._describe_part(document)
+        except OSError:
+            self._file.close()
+            with suppress(OSError):  # there is nothing in it
+                path.unlink()
+            raise
+        sync_folder(path.parent)
+
+    def _describe_part(self, document: form.Document) -> None:
         # The writer needs no more of a stream than write, tell and flush; its methods are untyped.
         stream = cast("IO[bytes]", self._file)
         self._mcap = Writer(stream, compression=CompressionType.ZSTD)
@@ -295,9 +356,8 @@ class SessionWriter:
         if self._next_seq > _FAR_AHEAD:
             # A part says for itself where the 32-bit sequence of its frames stands.
             self._add_json(form.SEQ_ID, {"seq": self._next_seq}, self._last_t_us, self._begun_ns)
-        for number, opened in self._open_labels:
-            self._add_label_message(number, opened, "start", self._begun_ns)
-        sync_folder(path.parent)
+        for number, opened in self._labels.open.items():
+            self._add_boundary(number, opened, "start", self._begun_ns)
 
     def _end_part(self, next_name: str = "") -> None:
         self._mcap.flush()
@@ -309,40 +369,35 @@ class SessionWriter:
         self._file.flush()
         self._file.close()
 
-    def _pace(self, now: int) -> None:
+    def _pace(self, now: int, is_new: bool = True) -> None:
+        self._is_dirty = self._is_dirty or is_new
         if self._file.n_bytes >= self._rotate_bytes or abs(now - self._begun_ns) >= self._rotate_ns:
             self._end_part(part_path(self.path, self.n_parts + 1).name)
             self._begin_part()
+            self._is_dirty = False
         elif abs(now - self._flushed_ns) >= FLUSH_NS:  # abs: the wall clock may be set back
             self._mcap.flush()
             self._flushed_ns = now
+            self._is_dirty = False
 
     def _behind_us(self) -> int:
         return self._last_t_us + self._last_period_us if self.n_frames else 0
 
-    def _end_label(self, number: int, opened: Label, t_us: int) -> None:
-        ended = Label(opened.name, opened.start_us, t_us, opened.source, opened.confidence)
-        self._add_label(number, ended, "end")
-
-    def _add_label(self, number: int, label: Label, phase: str) -> None:
+    def _write_boundary(self, number: int, label: Label, phase: str) -> None:
         now = self._clock()
         with self._disk():
-            self._add_label_message(number, label, phase, now)
+            self._add_boundary(number, label, phase, now)
             self._pace(now)
 
-    def _add_label_message(self, number: int, label: Label, phase: str, now: int) -> None:
-        document = {
-            "id": number,
-            "label": label.name,
-            "phase": phase,
-            "start_us": label.start_us,
-            "source": label.source,
-            "confidence": label.confidence,
-        }
-        if phase == "end":
-            document["end_us"] = label.end_us
+    def _retract(self, number: int) -> None:
+        now = self._clock()
+        with self._disk():
+            self._add_json(form.LABELS_ID, retraction(number), self._last_t_us, now)
+            self._pace(now)
+
+    def _add_boundary(self, number: int, label: Label, phase: str, now: int) -> None:
         t_us = label.end_us if phase == "end" else label.start_us
-        self._add_json(form.LABELS_ID, document, t_us, now)
+        self._add_json(form.LABELS_ID, boundary(number, label, phase), t_us, now)
 
     def _add_json(self, channel: int, document: dict[str, Any], t_us: int, now: int) -> None:
         text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
@@ -398,16 +453,19 @@ def write_session(path: Path, session: Session, *, overwrite: bool = False) -> N
 def _write_all(writer: SessionWriter, session: Session) -> None:
     """Interleave labels with the frames, so that a viewer and a cut file have them in place."""
     bounds = []
-    for number, label in enumerate(session.labels):
-        bounds.append((label.start_us, 1, number, label))
-        bounds.append((max(label.end_us, label.start_us), 0, number, label))
+    for n, label in enumerate([*session.labels, *session.undone]):
+        is_undone = n >= len(session.labels)
+        bounds.append((label.start_us, 1, n, label, False))
+        bounds.append((max(label.end_us, label.start_us), 0, n, label, is_undone))
     t_us = session.frames.t_us
     done = 0
-    for at_us, is_start, number, label in sorted(bounds, key=lambda item: item[:3]):
+    for at_us, is_start, n, label, is_undone in sorted(bounds, key=lambda item: item[:3]):
         upto = int(np.searchsorted(t_us, at_us))
         writer.write(session.frames[done:upto], session.host_ns[done:upto])
         done = max(done, upto)
-        writer._add_label(number, label, "start" if is_start else "end")
+        writer._write_boundary(n, label, "start" if is_start else "end")
+        if is_undone:
+            writer._retract(n)
     writer.write(session.frames[done:], session.host_ns[done:])
     for record in session.events:
         writer.event(record)
