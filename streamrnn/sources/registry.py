@@ -26,7 +26,7 @@ def _tcp(rest: str) -> Link:
 
 
 def _udp(rest: str) -> Link:
-    from streamrnn.sources.udp import open_link
+    from streamrnn.sources.messages.udp import open_link
 
     return open_link(rest)
 
@@ -38,7 +38,7 @@ def _stdin(rest: str) -> Link:
 
 
 def _mqtt(rest: str) -> Link:
-    from streamrnn.sources.mqtt import open_link
+    from streamrnn.sources.messages.mqtt import open_link
 
     return open_link(rest)
 
@@ -50,13 +50,13 @@ def _file(rest: str) -> Source:
 
 
 def _lsl(rest: str) -> Source:
-    from streamrnn.sources.lsl import open_lsl
+    from streamrnn.sources.decoded.lsl import open_lsl
 
     return open_lsl(rest)
 
 
 def _brainflow(rest: str) -> Source:
-    from streamrnn.sources.brainflow import open_brainflow
+    from streamrnn.sources.decoded.brainflow import open_brainflow
 
     return open_brainflow(rest)
 

@@ -197,9 +197,10 @@ class StreamSource:
                 f"{self.name}: {n_bytes} bytes came in {self._open_timeout_s:g} s, but no HELLO "
                 "and no three lines of numbers: is it the right device?"
             )
+        hint = getattr(self.link, "silence_hint", "")
         return SourceTimeout(
             f"{self.name} is silent: nothing came in {self._open_timeout_s:g} s "
-            "(is the device powered, and its program running?)"
+            f"({hint or 'is the device powered, and its program running?'})"
         )
 
     def _before_frames(self) -> float:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import select
 import socket
 
-from streamrnn.core.errors import ConfigError, SourceError
+from streamrnn.core.errors import SourceError
 from streamrnn.core.link import LinkLostError
-from streamrnn.core.text import printable
+from streamrnn.sources.address import host_and_port, joined_address
 from streamrnn.sources.base import option_flag, split_options
 
 _READ_BYTES = 65_536
+#: How long a connection may take to be made: the first one, and one that was there before.
 _CONNECT_S = 5.0
+_CONNECT_AGAIN_S = 1.0
+#: A peer that was switched off says nothing, not even that it is gone. The kernel asks it after
+#: this many silent seconds, every so often, so many times; and waits for it to take what is sent.
+_KEEPALIVE = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 6_000}
 
 
 class TcpLink:
@@ -26,23 +31,29 @@ class TcpLink:
     """
 
     def __init__(self, host: str, port: int, *, reconnect: bool = True) -> None:
-        self.name = f"tcp:{host}:{port}"
+        self.name = f"tcp:{joined_address(host, port)}"
         self.can_return = reconnect
         self._address = (host, port)
         self._socket: socket.socket | None = None
+        self._timeout_s = _CONNECT_S
 
     def open(self) -> None:
         """Connect, or raise `SourceError`."""
         self.close()
         try:
-            self._socket = socket.create_connection(self._address, timeout=_CONNECT_S)
-        except OSError as error:
+            connection = socket.create_connection(self._address, self._timeout_s)
+        except (OSError, ValueError) as error:  # ValueError: no name that a host can have
+            why = getattr(error, "strerror", None) or error
             raise SourceError(
-                f"cannot connect to {self.name}: {error.strerror or error} "
-                "(is the device on, and the address right?)"
+                f"cannot connect to {self.name}: {why} (is the device on, and the address right?)"
             ) from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE.items():
+            if hasattr(socket, option):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        self._socket = connection
+        self._timeout_s = _CONNECT_AGAIN_S
 
     def read(self, timeout_s: float) -> bytes:
         """Return what has arrived; see `streamrnn.core.link.Link`."""
@@ -82,8 +93,5 @@ class TcpLink:
 def open_link(rest: str) -> TcpLink:
     """Return the link of ``tcp:HOST:PORT[?reconnect=yes]``; it is not connected yet."""
     address, options = split_options(rest, ("reconnect",), "tcp:")
-    host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65_536:
-        raise ConfigError(f"tcp: needs HOST:PORT, got {printable(address)!r}")
-    reconnect = option_flag(options, "reconnect", True, "tcp:")
-    return TcpLink(host.strip("[]"), int(port), reconnect=reconnect)
+    host, port = host_and_port(address, "tcp:192.168.1.7:3333")
+    return TcpLink(host, port, reconnect=option_flag(options, "reconnect", True, "tcp:"))
