@@ -22,7 +22,7 @@ def command(*, as_json: bool, bench: bool) -> None:
 
     from streamrnn.cli.live import say_when_compiling
     from streamrnn.runtime.health import examine
-    from streamrnn.sources.ports import serial_ports
+    from streamrnn.sources.ports.listing import serial_ports
 
     say_when_compiling()
     health = examine(bench=bench)

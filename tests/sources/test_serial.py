@@ -1,20 +1,26 @@
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import pty
+import subprocess
+import sys
 import termios
+import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import serial
+from fake_board import FakeBoard
+from port_make import usb_port
 
 from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.link import Link, LinkLostError
+from streamrnn.core.types import Frames
+from streamrnn.sources.ports import lines
+from streamrnn.sources.ports.lines import true_baud
 from streamrnn.sources.serial import SerialLink, open_link
+from streamrnn.sources.stream import StreamSource
 
 
 @pytest.fixture
@@ -69,27 +75,10 @@ def test_a_pulled_cable_is_a_lost_link(ends: tuple[int, str]) -> None:
         link.read(0.0)
 
 
-@pytest.mark.parametrize(
-    ("failure", "words"),
-    [
-        (errno.ENOENT, "no such port"),
-        (errno.EACCES, "dialout"),
-        (errno.EBUSY, "in use"),
-        (errno.ENXIO, "no device behind"),
-        (None, "no such port"),
-    ],
-)
-def test_why_a_port_does_not_open(
-    failure: int | None, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(port: serial.Serial) -> None:
-        raise serial.SerialException(failure, "no") if failure else termios.error(5, "no")
-
-    monkeypatch.setattr(serial.Serial, "open", refuse)
-    with pytest.raises(SourceError, match=words) as caught:
-        SerialLink("/dev/ttyNONE").open()
+def test_a_port_that_does_not_open_says_why_in_one_line() -> None:
+    with pytest.raises(SourceError, match="no such port: /dev/ttyNONE") as caught:
+        SerialLink("/dev/ttyNONE", lister=list).open()
     assert "\n" not in str(caught.value)
-    assert "/dev/ttyNONE" in str(caught.value)
 
 
 def test_a_plain_file_is_no_serial_port(tmp_path: Path) -> None:
@@ -99,29 +88,105 @@ def test_a_plain_file_is_no_serial_port(tmp_path: Path) -> None:
         SerialLink(str(path)).open()
 
 
-def test_control_lines_are_only_ever_set_to_the_asked_level(
-    ends: tuple[int, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A board must not see DTR or RTS move: opening raises them, and nothing may drop them."""
-    requests: list[int] = []
-    real = fcntl.ioctl
-
-    def ioctl(fd: int, request: int, *rest: object) -> object:
-        requests.append(request)
-        return real(fd, request, *rest)  # type: ignore[call-overload]
-
-    monkeypatch.setattr("serial.serialposix.fcntl.ioctl", ioctl)
-    link = SerialLink(ends[1])
+def test_closing_leaves_the_lines_as_they_are(ends: tuple[int, str]) -> None:
+    """HUPCL has the kernel drop DTR and RTS at the last close, and the next open raise them."""
+    master, path = ends
+    settings = termios.tcgetattr(master)
+    settings[2] |= termios.HUPCL
+    termios.tcsetattr(master, termios.TCSANOW, settings)
+    link = SerialLink(path)
     link.open()
-    link.read(0.0)
+    link.set_baud(9600)
+    assert not termios.tcgetattr(master)[2] & termios.HUPCL  # even if we are killed now
     link.close()
-    assert termios.TIOCMBIC not in requests
+    assert not termios.tcgetattr(master)[2] & termios.HUPCL
+
+
+@pytest.mark.parametrize("baud", [9600, 123_456, 921_600, 1_500_000])
+def test_any_baud_rate_can_be_set_at_the_start_and_later(ends: tuple[int, str], baud: int) -> None:
+    master, path = ends
+    link = SerialLink(path, baud)
+    link.open()
+    assert true_baud(master) == baud
+    link.set_baud(baud + 1)
+    assert true_baud(master) == baud + 1
+    link.close()
+
+
+def test_an_adapter_that_makes_another_rate_is_named(
+    ends: tuple[int, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lines, "true_baud", lambda fd: 115_384)
+    SerialLink(ends[1], 115_200).open()
+    assert caplog.messages == []  # as near as receivers need it
+    SerialLink(ends[1], 123_456).open()
+    assert caplog.messages == [f"serial:{ends[1]}: gives 115384 baud, not 123456"]
+
+
+def test_a_port_that_is_shared_without_a_lock_is_refused(ends: tuple[int, str]) -> None:
+    """Two readers would each get some of the bytes."""
+    path = ends[1]
+    code = f"import os,time; os.open({path!r}, os.O_RDWR | os.O_NOCTTY); print(1, flush=True); "
+    with subprocess.Popen(
+        [sys.executable, "-c", code + "time.sleep(60)"], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        words = rf"{path} is in use by python\S* \(pid {other.pid}\): close it first"
+        with pytest.raises(SourceError, match=words):
+            SerialLink(path).open()
+        other.kill()
+    link = SerialLink(path)
+    link.open()
+    link.close()
+
+
+def test_a_board_is_found_on_another_port_and_never_taken_for_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    acm0, acm1 = tmp_path / "ttyACM0", tmp_path / "ttyACM1"
+    board = FakeBoard(acm0)
+    board.plug()
+    ports = [usb_port(acm0, "A1")]
+    link = SerialLink(str(acm0), lister=lambda: ports)
+    source = StreamSource(link)
+    source.open()
+    try:
+        wait_for_frames(source)
+        board.unplug()
+        ports[:] = [usb_port(acm0, "B2")]  # somebody plugs in another board: it gets the path
+        other = FakeBoard(acm0)
+        other.plug()
+        n_frames = source.counters.n_frames
+        for _ in range(10):
+            source.read(0.03)
+        assert source.counters.n_frames == n_frames
+        assert other.commands == []
+        words = "is another board now, Board B2 (USB serial number B2): plug in Board A1 (USB"
+        assert [words in line for line in caplog.messages].count(True) == 1
+        board.path = acm1
+        board.plug()
+        ports.append(usb_port(acm1, "A1"))
+        wait_for_frames(source)
+        assert link.path == str(acm1)
+        assert source.counters.n_unplugs == 1
+    finally:
+        source.close()
+        board.close()
+        other.close()
+
+
+def wait_for_frames(source: StreamSource) -> None:
+    end = time.monotonic() + 10
+    while not any(isinstance(item, Frames) for item in source.read(0.05)):
+        assert time.monotonic() < end
 
 
 def test_options_of_the_address() -> None:
-    link = open_link("/dev/ttyX?baud=9600&dtr=no")
+    link = open_link("/dev/ttyX?baud=9600&dtr=no&reset=yes")
     assert (link.path, link.name, link.can_return) == ("/dev/ttyX", "serial:/dev/ttyX", True)
-    assert (link._port.baudrate, link._port.dtr, link._port.rts) == (9600, False, True)
+    assert (link.baud, link._levels, link._reset) == (9600, (False, None), True)
+    assert open_link("usb=A1").path == "usb=A1"
 
 
 @pytest.mark.parametrize(
