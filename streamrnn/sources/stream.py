@@ -100,6 +100,11 @@ class StreamSource:
         return {"clock": "counted"} if self._detector.is_text else {}
 
     @property
+    def format(self) -> str:
+        """Form of the stream, as `Detector` names it; ``""`` while it is not known."""
+        return self._detector.format or ""
+
+    @property
     def counters(self) -> Counters:
         """What happened to the bytes so far."""
         counters = self._detector.counters
