@@ -235,6 +235,9 @@ class Assembly:
         if end_us is not None and not isinstance(end_us, int):
             raise TypeError("label bounds are not whole numbers")
         known = self._labels.get(number)
+        begin_us = start_us if known is None else known.start_us
+        if end_us is not None and end_us < begin_us:
+            raise TypeError("a label ends before it starts")
         if known is not None:
             known.end_us = end_us if end_us is not None else known.end_us
             return

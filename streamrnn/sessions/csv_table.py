@@ -81,7 +81,9 @@ class TableReader:
         self.delimiter = max(DELIMITERS, key=first.count)
         self._rows = self._cells(text)
         self._first: tuple[int, list[str]] | None = None
-        line, header = next(self._rows)
+        line, header = next(self._rows, (0, []))  # a line of nothing but delimiters is none
+        if not header:
+            raise SessionError(f"{path} holds no cell with anything in it")
         n_columns = len(header)
         if _all_numbers(header):
             if names is None:

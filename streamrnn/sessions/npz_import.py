@@ -74,6 +74,9 @@ def import_uhh(path: Path | str) -> Session:
 def _load(path: Path) -> dict[str, F64]:
     wanted = (*SENSORS, "targets")
     try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":  # what stands before an archive, NumPy would read instead
+                raise zipfile.BadZipFile("File is not a zip file")
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_BYTES:

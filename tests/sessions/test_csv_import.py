@@ -215,6 +215,7 @@ ERRORS: list[tuple[str, dict[str, Any], str]] = [
     (OK, {"units": {"acc": "g"}}, "--unit acc: no channel"),
     ("t,x,y\n0,1,1\n10,1,1\n", {"rename": {"x": "y"}}, "two channels would have the same name"),
     ("t,x\n0,\x01\n", {}, r"'\\x01' is not a number"),
+    (",,,,", {}, "holds no cell with anything in it"),
 ]  # fmt: skip
 
 

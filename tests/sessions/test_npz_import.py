@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,12 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(SessionError, match=r"is called <person>_<gesture 0-9>_fullSet\.npz"):
         import_uhh(tmp_path / "b.npz")
     path.write_bytes(b"junk")
+    with pytest.raises(SessionError, match=r"is no \.npz file"):
+        import_uhh(path)
+    np.savez(path, **arrays())
+    array = io.BytesIO()
+    np.save(array, np.ones(3))
+    path.write_bytes(array.getvalue() + path.read_bytes())
     with pytest.raises(SessionError, match=r"is no \.npz file"):
         import_uhh(path)
     np.savez(path, **{k: v[:1] for k, v in arrays().items()})
