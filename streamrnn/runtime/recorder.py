@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from streamrnn.core.errors import SessionError
 from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.text import printable
-from streamrnn.core.types import Frames, Gap, Item, Marker, StreamInfo
+from streamrnn.core.types import Frames, Gap, Item, Label, Marker, StreamInfo
 from streamrnn.sessions.writer import SessionWriter
 
 _LOG = logging.getLogger(__name__)
@@ -40,10 +41,14 @@ class Recorder:
 
     Attributes
     ----------
-    n_frames, n_labels, n_missing : int
-        Frames written, labels begun, frames missing between those written.
+    n_frames, n_missing : int
+        Frames written, and missing between those written.
+    labels : Counter of str
+        Labels begun and not taken back, by name.
     open_label : str
         The label that a key began, ``""`` when there is none.
+    newest : Frames or None
+        What was written last, as it was written: its times are those of the session.
 
     Raises
     ------
@@ -61,11 +66,13 @@ class Recorder:
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.info = info
-        self.n_frames = self.n_labels = self.n_missing = 0
-        self.open_label = ""
+        self.n_frames = self.n_missing = 0
+        self.labels: Counter[str] = Counter()
+        self.newest: Frames | None = None
         self._clock_ns = clock_ns
         self._writer = SessionWriter(path, info, metadata, overwrite=overwrite, clock=clock_ns)
-        self._open_markers: list[str] = []
+        self._open_markers: list[tuple[str, int]] = []
+        self._toggled: tuple[str, int] | None = None
         self._early: list[Marker] = []
         self._restarted = False
         self._seq_shift = self._t_shift_us = 0
@@ -103,15 +110,58 @@ class Recorder:
         elif isinstance(record, Event):
             self._writer.event(self._moved(record).to_dict())
 
+    # ---- labels, all in the times of the session
+
+    @property
+    def n_labels(self) -> int:
+        """Labels begun and not taken back."""
+        return self.labels.total()
+
+    @property
+    def open_label(self) -> str:
+        """The label that a key began."""
+        return self._toggled[0] if self._toggled else ""
+
     def toggle(self, label: str) -> None:
         """Begin a label behind the newest frame, or end it; beginning another one ends it too."""
-        before, self.open_label = self.open_label, ""
+        before, self._toggled = self._toggled, None
         if before:
-            self._writer.mark(before, "end", source="keys")
-        if before != label:
-            self._writer.mark(label, "start", source="keys")
-            self.open_label = label
-            self.n_labels += 1
+            self._writer.end(before[1])
+        if not before or before[0] != label:
+            self._toggled = label, self.begin(label, None, "keys")
+
+    def begin(self, label: str, t_us: int | None, source: str) -> int:
+        """Begin a label, behind the newest frame if `t_us` is None; return its number."""
+        number = self._writer.begin(label, t_us, source)
+        self.labels[label] += 1
+        return number
+
+    def end(self, number: int, t_us: int) -> None:
+        """End a label."""
+        self._writer.end(number, t_us)
+
+    def undo(self, number: int | None = None) -> Label | None:
+        """Take a label back, the newest if none is named; return it, None if there is none."""
+        number = self._writer.newest_label if number is None else number
+        if number is None:
+            return None
+        label = self._writer.undo(number)
+        self.labels[label.name] -= 1
+        self._open_markers = [entry for entry in self._open_markers if entry[1] != number]
+        if self._toggled and self._toggled[1] == number:
+            self._toggled = None
+        return label
+
+    # ---- files
+
+    def raw(self, reads: Iterable[tuple[bytes, int]]) -> None:
+        """Write undecoded bytes, each read with its host time in nanoseconds."""
+        for data, host_ns in reads:
+            self._writer.raw(data, host_ns)
+
+    def tick(self) -> None:
+        """Put on disk what has waited for long enough; call it when nothing comes, too."""
+        self._writer.tick()
 
     def close(self) -> None:
         """End open labels and finish the file."""
@@ -127,6 +177,7 @@ class Recorder:
             self._mark(marker)
         self._early.clear()
         self._writer.write(frames, now_ns)
+        self.newest = frames
         span = int(frames.seq[-1] - frames.seq[0]) + 1
         if self.n_frames:
             span += int(frames.seq[0]) - self._last_seq - 1
@@ -155,13 +206,14 @@ class Recorder:
         )
 
     def _mark(self, marker: Marker) -> None:
-        if marker.phase == "start":
-            self._open_markers.append(marker.label)
-            self.n_labels += 1
-        elif marker.label in self._open_markers:
-            self._open_markers.remove(marker.label)
-        else:  # the recording began within it
-            _LOG.warning("label %s ends, but its start was not seen", printable(marker.label))
-            return
         t_us = max(0, marker.t_us + self._t_shift_us)
-        self._writer.mark(marker.label, marker.phase, t_us, source="board")
+        if marker.phase == "start":
+            self._open_markers.append((marker.label, self.begin(marker.label, t_us, "board")))
+            return
+        for entry in reversed(self._open_markers):
+            if entry[0] == marker.label:
+                self._open_markers.remove(entry)
+                self._writer.end(entry[1], t_us)
+                return
+        # The recording began within it, or it was taken back.
+        _LOG.warning("label %s ends, but its start was not seen", printable(marker.label))

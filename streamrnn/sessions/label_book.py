@@ -10,7 +10,7 @@ from streamrnn.core.text import printable
 from streamrnn.core.types import Label
 
 #: Labels that can still be taken back.
-MAX_UNDO = 1000
+MAX_UNDO = 10_000
 
 
 class LabelBook:
@@ -50,11 +50,9 @@ class LabelBook:
                 return number
         raise SessionError(f"label {printable(name)!r} ends but did not start")
 
-    def newest(self) -> int:
-        """Return the number of the newest label, or raise `SessionError`."""
-        if not self._recent:
-            raise SessionError("there is no label to take back")
-        return max(self._recent)
+    def newest(self) -> int | None:
+        """Return the number of the newest label that was not taken back."""
+        return max(self._recent, default=None)
 
     def undo(self, number: int) -> Label:
         """Forget a label and return it as far as it is known.

@@ -176,6 +176,11 @@ class SessionWriter:
         label = self._labels.end(number, self._behind_us() if t_us is None else t_us)
         self._write_boundary(number, label, "end")
 
+    @property
+    def newest_label(self) -> int | None:
+        """Number of the newest label that was not taken back."""
+        return self._labels.newest()
+
     def undo(self, number: int | None = None) -> Label:
         """Take a label back, open or ended: readers leave it out.
 
@@ -192,9 +197,11 @@ class SessionWriter:
         Raises
         ------
         SessionError
-            There is none, or it is further back than the last 1,000; or the disk refused.
+            There is none, or it is further back than the last 10,000; or the disk refused.
         """
-        number = self._labels.newest() if number is None else number
+        number = self.newest_label if number is None else number
+        if number is None:
+            raise SessionError("there is no label to take back")
         label = self._labels.undo(number)
         self._retract(number)
         return label

@@ -111,7 +111,11 @@ def test_wherever_it_fails_the_rest_is_good(
 ) -> None:
     path = tmp_path / "a.mcap"
     refusing = Refusing(n)
-    monkeypatch.setattr(PartFile, "write", lambda *arguments: refusing(*arguments))  # a method
+
+    def write(file: PartFile, data: bytes) -> int:
+        return refusing(file, data)
+
+    monkeypatch.setattr(PartFile, "write", write)
     try:
         writer = SessionWriter(path, INFO, rotate_bytes=4000)
     except SessionError as error:  # before anything was described
