@@ -21,6 +21,7 @@ from streamrnn.core.text import did_you_mean, printable
 #: Command name -> (module in this package, one line of help), in the order of a user's day.
 COMMANDS = {
     "demo": ("demo", "The whole job on a simulated board: record, train, run, report."),
+    "devices": ("devices", "List the serial ports and what answers there."),
     "record": ("record", "Record a labelled session from a device."),
     "import": ("import_", "Turn CSV, TSV or NPZ recordings into sessions."),
     "info": ("info", "Say what is in a session or a model file."),

@@ -62,7 +62,8 @@ def _machine(d: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "threads", f"{threads['n_cores']} cores may be used; {threads['layer']}"
     ports = [f"{p['path']} ({p['description']})" if p["description"] else p["path"]
              for p in d["ports"]]  # fmt: skip
-    yield "ports", ", ".join(ports) or "no serial port is plugged in"
+    more = "; `streamrnn devices` says what answers" if ports else ""
+    yield "ports", (", ".join(ports) or "no serial port is plugged in") + more
 
 
 def _checks(d: dict[str, Any]) -> Iterator[tuple[str, str]]:

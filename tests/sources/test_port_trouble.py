@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from port_make import usb_port
 
+from streamrnn.sources.ports import listing
 from streamrnn.sources.ports.holders import Holder
 from streamrnn.sources.ports.listing import Port, latency_timer_ms, serial_ports
 from streamrnn.sources.ports.trouble import in_use, no_permission, why_not_open, without_driver
@@ -175,6 +176,14 @@ def test_the_latency_timer_of_an_adapter(tmp_path: Path) -> None:
     (tmp_path / "ttyUSB0" / "latency_timer").write_text("16\n")
     assert latency_timer_ms("/dev/ttyUSB0", str(tmp_path)) == 16
     assert latency_timer_ms("/dev/ttyACM0", str(tmp_path)) is None
+
+
+def test_names_without_a_port_behind_are_known(tmp_path: Path) -> None:
+    for name, kind in (("ttyS0", "4"), ("ttyS1", "0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+    phantoms = [listing._is_phantom(f"/dev/ttyS{n}", str(tmp_path)) for n in range(3)]
+    assert phantoms == [False, True, False]
 
 
 def test_the_ports_of_this_machine_can_be_listed() -> None:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 _BY_ID = "/dev/serial/by-id"
 _TIMERS = "/sys/bus/usb-serial/devices"
+_TTYS = "/sys/class/tty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ def serial_ports() -> list[Port]:
     links = _links_to(_BY_ID)
     found = []
     for port in comports():
+        if port.vid is None and _is_phantom(port.device):
+            continue
         description = port.description or ""
         found.append(
             Port(
@@ -96,6 +99,17 @@ def latency_timer_ms(path: str, folder: str = _TIMERS) -> int | None:
         return int(file.read_text())
     except (OSError, ValueError):
         return None
+
+
+def _is_phantom(path: str, folder: str = _TTYS) -> bool:
+    """Return whether the kernel keeps the name of a port (``ttyS0`` and on) with nothing behind.
+
+    Its driver then says type 0, which is PORT_UNKNOWN in <linux/serial_core.h>.
+    """
+    try:
+        return Path(folder, os.path.basename(path), "type").read_text().strip() == "0"
+    except OSError:
+        return False
 
 
 def _links_to(folder: str) -> dict[str, str]:
