@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,8 @@ def _load(path: Path) -> dict[str, F64]:
         with warnings.catch_warnings(), np.load(path, allow_pickle=False) as archive:
             # The files were written by Python 2, which numpy mentions for every array.
             warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required additional")
+            for name in wanted:
+                _check_size(archive.zip, name)
             arrays = {name: archive[name] for name in wanted if name in archive.files}
     except FileNotFoundError:
         raise SessionError(f"no such file: {path}") from None
@@ -91,11 +93,25 @@ def _load(path: Path) -> dict[str, F64]:
         raise SessionError(f"cannot read {path}: {error.strerror or error}") from None
     except SessionError:
         raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError) as error:
+    except Exception as error:  # NumPy and zipfile raise whatever they come across in bad files
         raise SessionError(f"{path} is no .npz file: {printable(str(error))}") from None
     for name in wanted:
         _check(path, name, arrays.get(name), len(arrays.get("acc", ())))
     return arrays
+
+
+def _check_size(archive: zipfile.ZipFile, name: str) -> None:
+    """Raise ValueError if an array says to be larger than what is read: NumPy takes its word."""
+    if f"{name}.npy" not in archive.namelist():
+        return
+    with archive.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0
+        if version > (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+        if math.prod(shape) * dtype.itemsize > MAX_BYTES:
+            raise ValueError(f"array {name!r} says to hold more than {MAX_BYTES} bytes")
 
 
 def _check(path: Path, name: str, array: F64 | None, n_frames: int) -> None:

@@ -71,6 +71,11 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     path.write_bytes(array.getvalue() + path.read_bytes())
     with pytest.raises(SessionError, match=r"is no \.npz file"):
         import_uhh(path)
+    np.savez(path, **arrays())
+    shape = f"'shape': ({len(arrays()['acc'])}, 3)".encode()
+    path.write_bytes(path.read_bytes().replace(shape, b"'shape': (9999999999,)"[: len(shape)]))
+    with pytest.raises(SessionError, match=r"is no \.npz file"):
+        import_uhh(path)
     np.savez(path, **{k: v[:1] for k, v in arrays().items()})
     with pytest.raises(SessionError, match="has 1 frames"):
         import_uhh(path)
