@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable
 from streamrnn.core.types import Counters, Item, StreamInfo
+
+if TYPE_CHECKING:
+    from streamrnn.sources.timing import TimingReport
 
 
 class Timer(Protocol):
@@ -54,6 +57,11 @@ class Source(Protocol):
     @property
     def counters(self) -> Counters:
         """What happened to the bytes so far."""
+        ...
+
+    @property
+    def timing(self) -> TimingReport | None:
+        """What the times of its frames tell so far; None when nothing is known of them."""
         ...
 
     def open(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from streamrnn.core.types import Counters, End, Frames, Item, Marker, StreamInfo
 from streamrnn.sessions.reader import read_session
 from streamrnn.sessions.session import Session
+from streamrnn.sources.timing import StreamTiming, TimingReport
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,6 +51,19 @@ class FileSource:
     def counters(self) -> Counters:
         """Frames given so far."""
         return self._counters
+
+    @property
+    def timing(self) -> TimingReport | None:
+        """What the times of all its frames tell; arrivals only where the recorder noted them."""
+        session = self._opened()
+        timing = StreamTiming(
+            session.info.rate_hz,
+            has_clock=session.metadata.get("clock") != "counted",
+            # An importer that knows no arrivals repeats the device times.
+            has_arrivals=not np.array_equal(session.host_ns, session.frames.t_us * 1000),
+        )
+        timing.arrived_long_ago(session.frames, session.host_ns)
+        return timing.report()
 
     def open(self) -> None:
         """Read the session, or raise `SessionError`; what is damaged in it is logged."""

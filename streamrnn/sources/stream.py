@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from streamrnn.core.errors import SourceError, SourceTimeout
 from streamrnn.core.link import Link, LinkLostError
@@ -13,6 +14,7 @@ from streamrnn.core.types import Counters, End, Frames, Gap, Item, Marker, Strea
 from streamrnn.sources.arrival import RateWatch
 from streamrnn.sources.base import Timer
 from streamrnn.sources.handshake import Handshake
+from streamrnn.sources.timing import StreamTiming, TimingReport
 from streamrnn.wire.detect import Detector
 from streamrnn.wire.options import StreamOptions
 from streamrnn.wire.packet import Ack
@@ -81,6 +83,7 @@ class StreamSource:
         self._handshake = Handshake()
         self._watch = RateWatch(rate_hz if self.live else 0.0)
         self._info: StreamInfo | None = None
+        self._timing: StreamTiming | None = None
         self._ready: list[Item] = []
         self._n_unplugs = 0
         self._started = self._flowing = self._ended = self._down = False
@@ -112,6 +115,15 @@ class StreamSource:
         counters.extra.update(getattr(self.link, "extra", {}))
         return counters
 
+    @property
+    def timing(self) -> TimingReport | None:
+        """What the times of the frames tell so far."""
+        if self._timing is None:
+            return None
+        return replace(
+            self._timing.report(), n_duplicates=self._detector.counters.n_duplicate_frames
+        )
+
     def open(self) -> None:
         """Connect and find out what the stream is.
 
@@ -141,6 +153,8 @@ class StreamSource:
             return []
         if self._down:
             return self._wait_for_return(timeout_s)
+        if self._timing is not None and self._timing.is_due:
+            self._timing.catch_up()
         try:
             if not self._flowing:
                 timeout_s = min(timeout_s, self._before_frames())
@@ -236,6 +250,7 @@ class StreamSource:
         """Decode bytes; keep what concerns the handshake, return the rest."""
         if not data:
             return []
+        now_ns = time.perf_counter_ns()
         items: list[Item] = []
         mark = self._timer.arrive() if self._timer else 0
         decoded = self._detector.push(data)
@@ -245,13 +260,15 @@ class StreamSource:
             if isinstance(item, Frames):
                 self._flowing = self._was_flowing = True
                 self._handshake.flowing()
+                if self._timing is not None:
+                    self._timing.arrived(item, now_ns)
                 if self._detector.is_text:
                     self._compare_rate(len(item))
             elif isinstance(item, Ack):
                 self._handshake.answered(item)
                 continue
             elif isinstance(item, StreamInfo):
-                self._info = item
+                self._meet(item)
             elif isinstance(item, Gap):
                 self._restart(item)
             elif not isinstance(item, Marker | End):
@@ -261,6 +278,16 @@ class StreamSource:
                 self._ended = True
                 break
         return items
+
+    def _meet(self, info: StreamInfo) -> None:
+        """Take what the stream says of itself."""
+        if self._timing is None or self._timing.nominal_hz != info.rate_hz:
+            self._timing = StreamTiming(
+                info.rate_hz,
+                has_clock=not self._detector.is_text,
+                has_arrivals=self.live,
+            )
+        self._info = info
 
     def _compare_rate(self, n_frames: int) -> None:
         rate_hz = self._watch.arrived(n_frames, self._clock())
@@ -276,6 +303,8 @@ class StreamSource:
 
     def _restart(self, gap: Gap) -> None:
         """After a boot the board waits for START again."""
+        if gap.restart and self._timing is not None:
+            self._timing.restarted()
         if gap.restart and self._started and not self._is_deaf:
             self._flowing = False
             self._handshake.start(self._clock(), patient=True)
@@ -287,6 +316,10 @@ class StreamSource:
         _LOG.warning("%s went away; waiting for it to come back", self.name)
         self._down = True
         self._watch.restart()
+        if self._timing is not None and self._detector.is_text:
+            self._timing.restarted()
+        elif self._timing is not None:
+            self._timing.interrupted()
         # Text has no sequence numbers: how much was lost meanwhile cannot be known.
         return [Gap("unplug", restart=self._detector.is_text)]
 

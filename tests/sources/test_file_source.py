@@ -31,6 +31,24 @@ def test_where_times_come_from_is_passed_on(tmp_path: Path) -> None:
     assert source.metadata == {"clock": "counted", "rate": "nominal"}
 
 
+def test_timing_is_that_of_the_recording(tmp_path: Path) -> None:
+    given = session(6000)
+    given.host_ns = given.frames.t_us * 1010 + 2_000_000  # the device is 1 % fast
+    imported = session(6000)
+    imported.host_ns = imported.frames.t_us * 1000
+    for number, (one, drift_ppm) in enumerate([(given, -9901), (imported, None)]):
+        path = tmp_path / f"{number}.mcap"
+        write_session(path, one)
+        source = FileSource(str(path))
+        source.open()
+        report = source.timing
+        assert report is not None
+        assert report.device_hz == pytest.approx(100.0)
+        assert report.drift_ppm == (None if drift_ppm is None else pytest.approx(drift_ppm, abs=1))
+        assert (report.n_frames, report.n_gaps, report.n_missing) == (6000, 1, 7)
+        assert report.is_settled
+
+
 def read_all(source: FileSource) -> list[Item]:
     items: list[Item] = []
     while not items or not isinstance(items[-1], End):

@@ -8,6 +8,7 @@ The rate is fitted through (number, device time); the drift of the device's cloc
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import replace
 from typing import Protocol, TypeAlias
 
@@ -65,7 +66,8 @@ class DeviceClock(Protocol):
 class StreamTiming:
     """Takes the frames of a stream as they arrive, and says what their times tell.
 
-    Memory and the cost of a frame do not grow with the length of the stream.
+    Memory and the cost of a frame do not grow with the length of the stream. `arrived` is for one
+    thread; a report may be asked for by any other.
 
     Parameters
     ----------
@@ -92,6 +94,7 @@ class StreamTiming:
         self._has_clock = has_clock
         self._has_arrivals = has_arrivals
         self._x = T_US if has_clock else SEQ  # what arrivals are compared with
+        self._lock = threading.Lock()  # a report may be asked for while another thread reads
         self._waiting: list[tuple[Frames, int]] = []
         self._period_us = 1e6 / nominal_hz if nominal_hz > 0 else 0.0
         self._thinned = Thinned(has_clock, 1000.0 if has_clock else self._period_us * 1000.0)
@@ -120,7 +123,24 @@ class StreamTiming:
         """
         self._waiting.append((frames, host_ns))
         if len(self._waiting) >= _MOST_WAITING:
+            self.catch_up()
+
+    def arrived_long_ago(self, frames: Frames, host_ns: I64) -> None:
+        """Take all frames of a recording.
+
+        Parameters
+        ----------
+        frames : Frames
+        host_ns : int64 (N,)
+            When each arrived.
+        """
+        with self._lock:
             self._count()
+            starts = np.flatnonzero(np.diff(host_ns, prepend=host_ns[:1] - 1))
+            for first in range(0, len(starts), _MOST_WAITING):
+                edges = np.append(starts, len(frames))[first : first + _MOST_WAITING + 1]
+                some = frames[edges[0] : edges[-1]]
+                self._take_all(np.diff(edges), some.seq, some.t_us, host_ns[edges[:-1]])
 
     @property
     def is_due(self) -> bool:
@@ -129,18 +149,21 @@ class StreamTiming:
 
     def catch_up(self) -> None:
         """Count what has arrived; takes some tenths of a millisecond."""
-        self._count()
+        with self._lock:
+            self._count()
 
     def restarted(self) -> None:
         """Take note that the device's clock and numbers start anew."""
-        self._count()
-        self._begin_group()
-        self._base = self._last = None
+        with self._lock:
+            self._count()
+            self._begin_group()
+            self._base = self._last = None
 
     def interrupted(self) -> None:
         """Take note that frames do not come for a while, for a reason that is known."""
-        self._count()
-        self._recent = self._recent[:0]
+        with self._lock:
+            self._count()
+            self._recent = self._recent[:0]
 
     def delay_ns(self, t_us: int, host_ns: int) -> float | None:
         """Return how long after its own time a frame arrived, in nanoseconds; None when unknown."""
@@ -149,8 +172,12 @@ class StreamTiming:
 
     def report(self) -> TimingReport:
         """Return what is known now; takes about a millisecond."""
-        self._count()
-        self._fit()
+        with self._lock:
+            self._count()
+            self._fit()
+            return self._report()
+
+    def _report(self) -> TimingReport:
         return replace(
             self._fitted,
             span_s=(self._span_before_us + self._span_us) / 1e6,
@@ -168,15 +195,24 @@ class StreamTiming:
     # ---- counting
 
     def _count(self) -> None:
-        if not self._waiting:
+        n_waiting = len(self._waiting)
+        if not n_waiting:
             return
-        waiting, self._waiting = self._waiting, []
-        n_frames = np.array([len(frames) for frames, _ in waiting])
-        seq = np.concatenate([frames.seq for frames, _ in waiting])
-        t_us = np.concatenate([frames.t_us for frames, _ in waiting])
-        host_ns = np.array([arrival_ns for _, arrival_ns in waiting])
+        # The list itself stays: another thread may be about to append.
+        waiting = self._waiting[:n_waiting]
+        del self._waiting[:n_waiting]
+        self._take_all(
+            np.array([len(frames) for frames, _ in waiting]),
+            np.concatenate([frames.seq for frames, _ in waiting]),
+            np.concatenate([frames.t_us for frames, _ in waiting]),
+            np.array([host_ns for _, host_ns in waiting]),
+        )
+        self._count_delay(*waiting[-1])
+
+    def _take_all(self, n_frames: I64, seq: I64, t_us: I64, host_ns: I64) -> None:
+        """Take arrivals of so many frames each."""
         self._n_frames += len(seq)
-        self._n_arrivals += len(waiting)
+        self._n_arrivals += len(n_frames)
         if self._base is None:
             self._base = int(seq[0]), int(t_us[0]), int(host_ns[0])
         seq, t_us = seq - self._base[0], t_us - self._base[1]
@@ -190,7 +226,6 @@ class StreamTiming:
                 self._begin_group()
             if len(part):
                 self._take(part)
-        self._count_delay(*waiting[-1])
 
     def _breaks(self, rows: F64) -> Bools:
         """Return which arrivals begin a new group: a clock has jumped before them."""
