@@ -6,14 +6,13 @@ from collections import deque
 from types import TracebackType
 from typing import BinaryIO, cast
 
-import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from streamrnn.cli.channel_table import MAX_CHANNELS, ChannelTable, one_line
 from streamrnn.cli.live import say
-from streamrnn.cli.sparkline import sparkline
 from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Item
@@ -22,12 +21,8 @@ from streamrnn.sources.base import Source
 
 #: Pictures a second.
 REFRESH_HZ = 12
-#: Channels shown; a device may have hundreds.
-MAX_CHANNELS = 12
-_WIDTH = 60
 #: Events that are shown, however small the terminal.
 _LEAST_RECORDS = 3
-_HISTORY_S = 3.0
 
 
 class View:
@@ -46,7 +41,7 @@ class View:
         self._pipeline = pipeline
         self._console = console
         rate_hz = source.info.rate_hz or pipeline.bundle.stream_hz
-        self._blocks: deque[Frames] = deque(maxlen=max(8, round(rate_hz * _HISTORY_S)))
+        self._table = ChannelTable(source.info.channel_names, rate_hz)
         self._records: deque[Event | GapRecord] = deque(maxlen=8)
         self._live = Live(
             console=console,
@@ -72,8 +67,8 @@ class View:
 
     def item(self, item: Item) -> None:
         """Take an item of the stream."""
-        if isinstance(item, Frames) and len(item):
-            self._blocks.append(item)
+        if isinstance(item, Frames):
+            self._table.push(item)
 
     def open(self, stream: str, model: str) -> None:
         """Do nothing: the view is open already."""
@@ -111,26 +106,7 @@ class View:
         return Group(*parts)
 
     def _channels(self, n_rows: int = MAX_CHANNELS + 1) -> Table:
-        table = Table.grid(padding=(0, 1))
-        blocks = list(self._blocks)
-        names = self._source.info.channel_names
-        if not blocks:
-            table.add_row(Text("waiting for frames ...", style="dim"))
-            return table
-        rate_hz = self._source.info.rate_hz or self._pipeline.bundle.stream_hz
-        n_frames = max(1, round(rate_hz * _HISTORY_S))
-        x = np.concatenate([b.x for b in blocks if b.x.shape[1] == len(names)])[-n_frames:]
-        n_shown = min(len(names), MAX_CHANNELS)
-        if n_shown > n_rows or (n_shown == n_rows and n_shown < len(names)):
-            n_shown = n_rows - 1  # the last row says how many are not shown
-        width = min(_WIDTH, max(1, self._console.width - 28))
-        for column, name in enumerate(names[:n_shown]):
-            line = sparkline(x[:, column], width)
-            value = f"{x[-1, column]:.2f}"
-            table.add_row(_line(printable(name, 16)), _line(line, "cyan"), _line(value))
-        if n_shown < len(names):
-            table.add_row(_line(f"and {len(names) - n_shown} more channels", "dim"))
-        return table
+        return self._table.draw(n_rows, self._console.width)
 
     def _probabilities(self, n_rows: int) -> Table:
         table = Table.grid(padding=(0, 1))
@@ -139,12 +115,12 @@ class View:
         likeliest = sorted(range(len(labels)), key=lambda k: -newest[k])[:n_rows]
         width = min(40, max(1, self._console.width - 24))
         for k in sorted(likeliest):
-            bar = _line("█" * round(newest[k] * width), "green")
-            table.add_row(_line(printable(labels[k], 16)), _line(f"{newest[k]:.2f}"), bar)
+            bar = one_line("█" * round(newest[k] * width), "green")
+            table.add_row(one_line(printable(labels[k], 16)), one_line(f"{newest[k]:.2f}"), bar)
         return table
 
     def _last_records(self, n_rows: int) -> Group:
-        return Group(*(_line(describe(record)) for record in list(self._records)[-n_rows:]))
+        return Group(*(one_line(describe(record)) for record in list(self._records)[-n_rows:]))
 
     def _counts(self) -> Text:
         pipeline, counters = self._pipeline, self._source.counters
@@ -155,11 +131,6 @@ class View:
             f"{counters.n_unplugs} unplugs  {pipeline.n_resets} resets",
             style="dim",
         )
-
-
-def _line(text: str, style: str = "") -> Text:
-    """Return text that is cut where the terminal ends, so that it takes one row."""
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def describe(record: Event | GapRecord) -> str:

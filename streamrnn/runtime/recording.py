@@ -1,0 +1,151 @@
+"""A recording that is led and watched: items and keys in, a session file and remarks out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamrnn.core.text import printable
+from streamrnn.core.types import Frames, Gap, Item
+from streamrnn.runtime.guide import Guide, Step
+from streamrnn.runtime.quality import Quality
+from streamrnn.runtime.recorder import Recorder
+from streamrnn.sources.base import Source
+from streamrnn.sources.tap import Tape
+
+#: What is said of a break that the source noticed.
+_GAPS = {
+    "unplug": "the device is away: waiting for it; what was recorded is kept",
+    "reboot": "the device booted anew",
+    "overrun": "this computer was late, frames were dropped",
+}
+
+
+class Recording:
+    """Writes what a source gives, with the labels of a guide and of keys.
+
+    Parameters
+    ----------
+    source : Source
+        Open.
+    recorder : Recorder
+    guide : Guide, optional
+    tape : Tape, optional
+        Where undecoded bytes come from.
+
+    Attributes
+    ----------
+    quality : Quality
+    steps : list of Step
+        What the guide said since it was last emptied by the reader.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        recorder: Recorder,
+        guide: Guide | None = None,
+        tape: Tape | None = None,
+    ) -> None:
+        self.source = source
+        self.recorder = recorder
+        self.guide = guide
+        self.quality = Quality(source.info)
+        self.steps: list[Step] = []
+        self._tape = tape
+        self._open: int | None = None
+        self._done: list[int] = []
+        self._remarks: list[str] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the guide has nothing more to ask."""
+        return self.guide is not None and self.guide.is_over
+
+    def push(self, items: Sequence[Item]) -> list[str]:
+        """Take items, none if nothing came; return what is newly wrong, one line each."""
+        for item in items:
+            self.recorder.push(item)
+            if isinstance(item, Frames):
+                block = self.recorder.newest
+                if len(item) and block is not None:
+                    self._frames(block)
+            elif isinstance(item, Gap):
+                self._remarks.append(_GAPS.get(item.reason, printable(item.reason)))
+                self.quality.interrupted()
+                if self.guide is not None:
+                    self._take(self.guide.interrupt())
+        if self._tape is not None:
+            self.recorder.raw(self._tape.take())
+        self.recorder.tick()
+        self._remarks += self.quality.counters(self.source.counters)
+        remarks, self._remarks = self._remarks, []
+        return remarks
+
+    def check_rate(self) -> list[str]:
+        """Compare the rate that the source measured with the stated one; now and then is enough."""
+        report = self.source.timing
+        if report is None or not report.is_settled or report.host_hz is None:
+            return []
+        return self.quality.rate(report.nominal_hz, report.host_hz)
+
+    # ---- what a person wants
+
+    def undo(self) -> str | None:
+        """Take back the newest label; with a guide, the newest gesture, which is asked for again.
+
+        Returns
+        -------
+        str or None
+            What was taken back; None if there was nothing.
+        """
+        if self.guide is None:
+            label = self.recorder.undo()
+            return None if label is None else label.name
+        steps = self.guide.undo()
+        self._take(steps)
+        taken = [step.gesture for step in steps if step.kind in ("undone", "dropped")]
+        return taken[0] if taken else None
+
+    def skip(self) -> None:
+        """Leave out what is asked for."""
+        if self.guide is not None:
+            self._take(self.guide.skip())
+
+    def toggle_pause(self) -> None:
+        """Wait with prompts, or go on; frames are recorded all the same."""
+        if self.guide is not None:
+            self._take(self.guide.toggle_pause())
+
+    def finish(self) -> list[str]:
+        """End the guide; a gesture that is being done is void. The file is not closed."""
+        if self.guide is not None:
+            self._take(self.guide.finish())
+        if self._tape is not None:
+            self.recorder.raw(self._tape.take())
+        return self.quality.finish()
+
+    # ---- inside
+
+    def _frames(self, block: Frames) -> None:
+        if self.guide is not None:
+            self._take(self.guide.push(block.t_us))
+        self._remarks += self.quality.push(block)
+
+    def _take(self, steps: list[Step]) -> None:
+        """Have labels follow the guide."""
+        self.steps += steps
+        self.quality.steps(steps)
+        recorder = self.recorder
+        for step in steps:
+            if step.kind == "now":
+                self._open = recorder.begin(step.gesture, step.t_us, "guide")
+            elif step.kind == "ended" and self._open is not None:
+                recorder.end(self._open, step.t_us)
+                self._done.append(self._open)
+                self._open = None
+            elif step.kind == "dropped" and self._open is not None:
+                recorder.end(self._open, step.t_us)
+                recorder.undo(self._open)
+                self._open = None
+            elif step.kind == "undone":
+                recorder.undo(self._done.pop())
