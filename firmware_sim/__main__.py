@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
 import threading
-from pathlib import Path
+from dataclasses import replace
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 from firmware_sim.board import Board
-from firmware_sim.faults import OUTAGES
+from firmware_sim.cables import MAX_BOARDS, kind_of, make_server, nth_name, nth_options
 from firmware_sim.link import parse_people
-from firmware_sim.memory import MemoryLink
 from firmware_sim.options import BoardOptions, make_board
-from firmware_sim.pty import PtyBoard
 from firmware_sim.raw import RawBoard, raw_board
+from firmware_sim.serving import Station, serve, serve_stdout
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED
 from streamrnn.core.errors import ConfigError, StreamRNNError
 from streamrnn.core.text import printable
-from streamrnn.wire.encode import Encoder
-
-_WATCH_S = 0.2
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,11 +36,18 @@ def _people(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"write numbers as 1,2,3, not {text!r}") from None
 
 
+def _n_boards(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= MAX_BOARDS:
+        raise argparse.ArgumentTypeError(f"write a number from 1 to {MAX_BOARDS}, not {text!r}")
+    return int(text)
+
+
 def _parser() -> _Parser:
     parser = _Parser(
         prog="firmware-sim",
-        description="A simulated board. It prints the path of its serial port first, waits for "
-        "START, streams, and ends when its frames are over and read.",
+        description="A simulated board. It prints where it is to be found first, waits for START, "
+        "streams, and ends when its frames are over and read. `firmware-sim proxy --help`: a TCP "
+        "connection that damages what passes.",
     )
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--signals", action="store_true", help="a hand with an IMU (the default)")
@@ -60,11 +62,23 @@ def _parser() -> _Parser:
     )
     parser.add_argument(
         "--link",
-        choices=("pty", "stdout"),
         default="pty",
-        help="a pseudo-terminal, or the bytes on stdout without waiting for START",
+        metavar="CABLE",
+        help="pty (the default), tcp[:HOST]:PORT (it listens; port 0: any), udp[:HOST]:PORT (it "
+        "sends there), mqtt:HOST[:PORT]/TOPIC (commands at TOPIC/cmd), or stdout (without waiting "
+        "for START); without a HOST on this machine only",
     )
-    parser.add_argument("--path", help="make this symbolic link to the pseudo-terminal")
+    parser.add_argument(
+        "--path", help="make this symbolic link to the pseudo-terminal; {n}: the board's number"
+    )
+    parser.add_argument(
+        "--boards",
+        type=_n_boards,
+        default=1,
+        metavar="N",
+        help="so many at once, each with a seed, a person and a name of its own; TCP and UDP "
+        "count their ports up, other names need {n} in them",
+    )
     parser.add_argument("--person", type=int, default=DEFAULT_PERSON, help="who moves (a number)")
     parser.add_argument("--people", type=_people, default=(), help="several in turn: 1,2,3")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="what happens when")
@@ -132,112 +146,55 @@ def _complain(error: Exception, status: int) -> int:
     return status
 
 
-def _make(arguments: argparse.Namespace) -> Board | RawBoard:
+def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    if kind_of(arguments.link) == "stdout":
+        if arguments.boards > 1:
+            raise ConfigError("stdout is one cable: --boards needs another link")
+        serve_stdout(_make(arguments, 0), arguments.speed, stop, arguments.truth)
+    else:
+        serve([_station(arguments, n) for n in range(arguments.boards)], stop)
+    return 0
+
+
+def _station(arguments: argparse.Namespace, n: int) -> Station:
+    n_boards = arguments.boards
+    link: str = arguments.link
+    if kind_of(link) == "mqtt":
+        link = nth_name(link, n, n_boards, "--link") or link
+    path = nth_name(arguments.path, n, n_boards, "--path")
+    board = _make(arguments, n)
+    server = make_server(board, link, speed=arguments.speed, path=path, n=n)
+    return Station(board, server, nth_name(arguments.truth, n, n_boards, "--truth"))
+
+
+def _make(arguments: argparse.Namespace, n: int) -> Board | RawBoard:
+    """Return board `n` of those that are asked for, from 0."""
     if arguments.raw:
         if arguments.fault:
             raise ConfigError(
                 "--raw sends a file as it is; damage it on its way: firmware-sim proxy"
             )
         return raw_board(arguments.raw, arguments.rate)
-    return make_board(
-        BoardOptions(
-            origin="playback" if arguments.playback else "signals",
-            files=tuple(arguments.playback or ()),
-            person=arguments.person,
-            people=arguments.people,
-            seed=arguments.seed,
-            rate_hz=arguments.rate,
-            seconds=arguments.seconds,
-            lead_s=arguments.lead,
-            plan=arguments.plan,
-            frames_per_packet=arguments.packet,
-            drift_ppm=arguments.drift,
-            faults=",".join(arguments.fault),
-        )
+    options = BoardOptions(
+        origin="playback" if arguments.playback else "signals",
+        files=tuple(arguments.playback or ()),
+        person=arguments.person,
+        people=arguments.people,
+        seed=arguments.seed,
+        rate_hz=arguments.rate,
+        seconds=arguments.seconds,
+        lead_s=arguments.lead,
+        plan=arguments.plan,
+        frames_per_packet=arguments.packet,
+        drift_ppm=arguments.drift,
+        faults=",".join(arguments.fault),
     )
-
-
-def _run(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    board = _make(arguments)
-    if arguments.link == "stdout" and any(
-        what in spec for spec in arguments.fault for what in OUTAGES
-    ):
-        raise ConfigError("stdout cannot be unplugged; use --link pty")
-    truth = _TruthFile(arguments.truth, board)
-    try:
-        if arguments.link == "stdout":
-            _serve_stdout(board, arguments.speed, stop, truth)
-        else:
-            _serve_pty(board, arguments, stop, truth)
-    finally:
-        truth.close()
-    return 0
-
-
-def _serve_pty(
-    board: Board | RawBoard, arguments: argparse.Namespace, stop: threading.Event, truth: _TruthFile
-) -> None:
-    server = PtyBoard(board, speed=arguments.speed, path=arguments.path)
-    with server:
-        print(server.path, flush=True)  # noqa: T201
-        while not stop.wait(_WATCH_S):
-            truth.update()
-            if server.finished.is_set():
-                break
-    if server.error is not None:
-        raise server.error
-
-
-def _serve_stdout(
-    board: Board | RawBoard, speed: float, stop: threading.Event, truth: _TruthFile
-) -> None:
-    link = MemoryLink(board, speed)
-    link.open()
-    link.write(Encoder().command(0, "START"))
-    out = sys.stdout.buffer
-    while not stop.is_set():
-        try:
-            out.write(link.read(_WATCH_S))
-        except EOFError:
-            break
-        out.flush()
-        truth.update()
-
-
-class _TruthFile:
-    """Labels as they are sent and, at the end, the counts, as JSON lines."""
-
-    def __init__(self, name: str | None, board: Board | RawBoard) -> None:
-        self._board = board
-        self._n = 0
-        self._file: TextIO | None = Path(name).open("w", encoding="utf-8") if name else None
-
-    def update(self) -> None:
-        """Write the label boundaries that are new."""
-        markers = [] if isinstance(self._board, RawBoard) else self._board.device.truth
-        while self._n < len(markers):
-            marker = markers[self._n]
-            self._n += 1
-            self._write(
-                {
-                    "type": "label",
-                    "label": marker.label,
-                    "phase": marker.phase,
-                    "t_us": marker.t_us,
-                }
-            )
-
-    def _write(self, document: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(document, separators=(",", ":")) + "\n")
-            self._file.flush()
-
-    def close(self) -> None:
-        """Write what is left, and the counts."""
-        self.update()
-        self._write({"type": "faults", **self._board.truth()})
-        if self._file is not None:
-            self._file.close()
+    board = make_board(nth_options(options, n))
+    if arguments.boards > 1:
+        hello = board.device.origin.hello
+        name = f"{hello.name} {n + 1}"
+        board.device.origin.hello = replace(hello, name=name, boot_id=f"{hello.boot_id}.{n + 1}")
+    return board
 
 
 if __name__ == "__main__":

@@ -52,6 +52,10 @@ class Pace:
             return to_us
         return now_us
 
+    def set_back(self, to_us: int) -> None:
+        """Let the time be `to_us` again, if it is later."""
+        self._jumped_us -= max(0, self.now_us() - to_us)
+
     def wait_s(self, until_us: int) -> float:
         """Return how long to wait, in the host's seconds, until simulated time is `until_us`."""
         return max(0.0, (until_us + 1 - self.now_us()) / 1e6 / (self.speed or 1.0))

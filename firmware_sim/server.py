@@ -33,6 +33,8 @@ _DRAIN_POLL_S = 0.005
 _TICK_S = 0.0002
 #: A cable that takes nothing and cannot say when it will is asked again after this time.
 _RETRY_S = 0.01
+#: A cable is looked after this often, whatever the board does.
+_MOST_S = 1.0
 
 
 class Cable(Protocol):
@@ -52,7 +54,10 @@ class Cable(Protocol):
         ...
 
     def incoming(self) -> list[int]:
-        """Return the file descriptors that show that `receive` has something to do."""
+        """Return the file descriptors that show that `receive` has something to do.
+
+        It is called once a second at least.
+        """
         ...
 
     def outgoing(self) -> list[int]:
@@ -69,7 +74,7 @@ class Cable(Protocol):
         Returns
         -------
         int
-            Bytes taken. 0: no room, or nobody there.
+            Bytes taken. 0: no room now; -1: nobody is there.
         """
         ...
 
@@ -123,13 +128,16 @@ class BoardServer:
         self.n_plugged = 0
         self._cable = cable
         self._pace = Pace(speed)
-        self._waits_for_reader = bool(getattr(self.board, "waits", False))
-        self._is_lossless = self._pace.is_free or self._waits_for_reader
+        waits = bool(getattr(self.board, "waits", False))
+        # A board that speaks unasked, and as fast as it is read, begins when someone reads.
+        self._waits_for_reader = waits or (self._pace.is_free and self.board.is_busy)
+        self._is_lossless = self._pace.is_free or waits
         self._found_s = -1.0
         self._is_in = False
         self._queue: deque[tuple[bytes, int]] = deque()
         self._n_queued = 0
         self._n_written = 0
+        self._held_us: int | None = None
         self._wake_r, self._wake_w = -1, -1
         self._thread: threading.Thread | None = None
 
@@ -237,8 +245,8 @@ class BoardServer:
     def _wait(self, timeout_s: float | None, *, wants_room: bool = False) -> bool:
         """Wait for commands, for room, for `stop` or for the time; True to stop."""
         writers = self._cable.outgoing() if wants_room else []
-        if wants_room and not writers:
-            timeout_s = _RETRY_S if timeout_s is None else min(timeout_s, _RETRY_S)
+        most_s = _RETRY_S if wants_room and not writers else _MOST_S
+        timeout_s = most_s if timeout_s is None else min(timeout_s, most_s)
         readers = self._cable.incoming()
         readable, _, _ = select.select([self._wake_r, *readers], writers, [], timeout_s)
         if self._wake_r in readable:
@@ -255,9 +263,13 @@ class BoardServer:
         if self._is_lossless or self._n_queued <= QUEUE_BYTES:
             return
         self._write()
+        self._drop(QUEUE_BYTES)
+
+    def _drop(self, n_bytes: int) -> None:
+        """Throw the oldest pieces away until no more than `n_bytes` wait, and count them."""
         # The first piece has to be finished when it is half written.
         oldest = 1 if self._n_written else 0
-        while self._n_queued > QUEUE_BYTES and len(self._queue) > 1:
+        while self._n_queued > n_bytes and len(self._queue) > oldest:
             data, n_frames = self._queue[oldest]
             del self._queue[oldest]
             self._n_queued -= len(data)
@@ -268,14 +280,25 @@ class BoardServer:
         while self._queue:
             data, _ = self._queue[0]
             n_taken = self._cable.send(data, self._n_written)
+            if n_taken < 0:
+                self._nobody_there()
+            if n_taken <= 0:
+                return
+            if self._held_us is not None:
+                self._pace.set_back(self._held_us)
+                self._held_us = None
             self._n_written += n_taken
-            if self._n_written < len(data):
-                if not n_taken:
-                    return
-                continue
-            self._queue.popleft()
-            self._n_queued -= len(data)
-            self._n_written = 0
+            if self._n_written == len(data):
+                self._queue.popleft()
+                self._n_queued -= len(data)
+                self._n_written = 0
+
+    def _nobody_there(self) -> None:
+        """Let time stand still until someone comes, or forget what nobody took."""
+        if not self._is_lossless:
+            self._drop(0)  # whoever comes later wants no old frames
+        elif self._held_us is None:
+            self._held_us = self._pace.now_us()
 
     def _pull(self) -> bool:
         """Pull the cable; what was sent before still arrives."""
