@@ -117,8 +117,8 @@ def read_tables(path: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
             document = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not TOML: {printable(str(error), 160)}") from error
     for key, value in document.items():
         if key not in known:
             hint = did_you_mean(key, known)

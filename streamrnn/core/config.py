@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from streamrnn.core.errors import ConfigError
-from streamrnn.core.text import did_you_mean
+from streamrnn.core.text import did_you_mean, printable
 
 T = TypeVar("T")
 
@@ -37,7 +38,8 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in names:
-            raise ConfigError(f"{where}: unknown option {key!r}{did_you_mean(key, names)}")
+            wrong = printable(key, 60)
+            raise ConfigError(f"{where}: unknown option {wrong!r}{did_you_mean(wrong, names)}")
     for f in fields(cls):  # type: ignore[arg-type]
         if f.name not in values and f.default is MISSING and f.default_factory is MISSING:
             raise ConfigError(f"{where}: option {f.name!r} is missing")
@@ -45,7 +47,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     try:
         return cls(**checked)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(f"{where}: {printable(str(error), 300)}") from None
 
 
 @cache
@@ -66,21 +68,30 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
         return _one_of(inner, value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where} must be a list, got {value!r}")
+            raise ConfigError(f"{where} must be a list, got {_shown(value)}")
         inner = typing.get_args(hint)[0]
         return tuple(_checked(inner, v, f"{where}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} must be a table, got {value!r}")
+            raise ConfigError(f"{where} must be a table, got {_shown(value)}")
         inner = typing.get_args(hint)[1]
-        return {str(k): _checked(inner, v, f"{where}.{k}") for k, v in value.items()}
+        return {
+            str(k): _checked(inner, v, f"{where}.{printable(str(k), 60)}") for k, v in value.items()
+        }
     if hint is Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > sys.float_info.max:
+            raise ConfigError(f"{where} is too large")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{where} must be {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{where} must be {hint.__name__}, got {_shown(value)}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """Return a wrong value as one line that is not long."""
+    return printable(repr(value), 80)
 
 
 def _one_of(options: Sequence[Any], value: Any, where: str) -> Any:
@@ -91,4 +102,4 @@ def _one_of(options: Sequence[Any], value: Any, where: str) -> Any:
         except ConfigError:
             continue
     names = " or ".join(option.__name__ for option in options)
-    raise ConfigError(f"{where} must be {names}, got {value!r}")
+    raise ConfigError(f"{where} must be {names}, got {_shown(value)}")

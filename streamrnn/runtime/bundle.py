@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,8 @@ def _from_document(params: Weights, document: dict[str, Any], file_hash: str) ->
     for key, kind in _KEYS.items():
         if not isinstance(document.get(key), kind):
             raise ConfigError(f"the model's {key!r} is missing or of the wrong type")
+        if kind == int | float and not abs(document[key]) <= sys.float_info.max:
+            raise ConfigError(f"the model's {key!r} is too large")
     signal = document.get("signal")
     if signal is not None and not isinstance(signal, dict):
         raise ConfigError("the model's 'signal' is of the wrong type")

@@ -11,7 +11,7 @@ from typing import Any
 
 from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError
-from streamrnn.core.text import did_you_mean
+from streamrnn.core.text import did_you_mean, printable
 from streamrnn.decision.machine import DecisionConfig
 from streamrnn.features.config import FeatureConfig
 
@@ -295,7 +295,7 @@ class TrainConfig:
         tables = {key: document.get(key, {}) for key in _SECTIONS}
         for key, table in tables.items():
             if not isinstance(table, Mapping):
-                raise ConfigError(f"{where}: {key} must be a table, got {table!r}")
+                raise ConfigError(f"{where}: {key} must be a table: [{key}]")
         decision = dict(tables["decision"])
         from_mapping(DecisionConfig, decision, f"{where} [decision]")
         values = {
@@ -313,8 +313,8 @@ def load_config(path: Path) -> TrainConfig:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a TOML file: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {printable(str(error), 160)}") from None
     return TrainConfig.from_document(document, path.name)
 
 

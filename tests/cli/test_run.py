@@ -171,6 +171,7 @@ def test_a_config_overrides_the_models_decision(
         ("[decison]\n", "did you mean 'decision'"),
         ("decision = 3\n", "must be a table"),
         ("[decision\n", "is not TOML"),
+        ("x = " + "[" * 5000, "is not TOML"),
     ],
 )
 def test_a_wrong_config_is_named(text: str, words: str, tmp_path: Path) -> None:

@@ -68,3 +68,19 @@ def test_each_mistake_is_named(values: dict[str, Any], message: str) -> None:
 def test_a_check_of_the_dataclass_itself_says_where() -> None:
     with pytest.raises(ConfigError, match=r"^b.toml \[inner\]: enter must lie between"):
         from_mapping(Inner, {"enter": 2}, "b.toml [inner]")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"name": ["x"] * 5000},
+        {"name": "a", "limit_ms": 10**400},
+        {"name": "a", "x" * 9000 + "\x1b[2J": 1},
+        {"name": "a", "per_class": {"y" * 9000: "\n"}},
+    ],
+)
+def test_a_senseless_value_gives_one_short_line(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(Outer, values, "a.toml")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300

@@ -31,6 +31,7 @@ def test_save_and_load_decide_the_same(tmp_path: Path) -> None:
     [
         ("format", 3, "model format 3, this program reads 2"),
         ("labels", "abc", "'labels' is missing or of the wrong type"),
+        ("rate_hz", 10**400, "'rate_hz' is too large"),
         ("labels", [1, 2, 3], "must be names"),
         ("labels", ["none", "a"], "2 labels for 3"),
         ("labels", ["none", "a", "a"], "different names"),

@@ -54,6 +54,8 @@ def test_a_file_sets_what_it_names_and_keeps_the_rest(tmp_path):
         ("[decision]\nenter = 2.0", r"x.toml \[decision\]: .*thresholds"),
         ("[decision]\nente = 2.0", r"x.toml \[decision\]: unknown option 'ente'"),
         ("= 3", r"not a TOML file"),
+        ("x = " + "[" * 5000, r"not a TOML file"),
+        ("x = " + "9" * 5000, r"not a TOML file"),
     ],
 )
 def test_mistakes_are_named_with_their_place(tmp_path, text, message):
