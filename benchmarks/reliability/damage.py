@@ -89,7 +89,7 @@ def _mutants(form: Form, tally: _Tally, n_wanted: int) -> None:
         rng = np.random.Generator(np.random.SFC64([2, tally.blocks]))
         block = sent[shapes[tally.blocks // len(mutants.KINDS) % len(shapes)]]
         stream, n_mutants, n_same = mutants.mutate(block, kind, rng)
-        _judge(tally, kind, block, stream, (n_mutants, n_same), rng)
+        _judge(tally, kind, block, (stream, n_mutants, n_same), rng)
         tally.blocks += 1
         if (now_s := time.monotonic()) - saved_s > 20.0:
             tally.seconds += now_s - begin_s
@@ -103,12 +103,11 @@ def _judge(
     tally: _Tally,
     kind: str,
     sent: mutants.Sent,
-    stream: bytes,
-    known: tuple[int, int],
+    damaged: tuple[bytes, int, int],
     rng: np.random.Generator,
 ) -> None:
-    """Decode a block of mutants and account for everything that is believed."""
-    n_mutants, n_same = known
+    """Decode what `mutants.mutate` made and account for everything that is believed."""
+    stream, n_mutants, n_same = damaged
     decoder, frames, n_others = _decode(sent.hello, stream, rng)
     counters = decoder.counters
     n_believed = decoder.n_checked - 1

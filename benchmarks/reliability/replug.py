@@ -15,8 +15,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.reliability.boards import board, numbered_session
 from benchmarks.reliability.bar import Check, Form, Outcome, percentiles
+from benchmarks.reliability.boards import board, numbered_session
 from streamrnn.core.types import Frames, Gap
 from streamrnn.sources import open_source
 
