@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from dataclasses import dataclass
 
+from firmware_sim.clock import DriftingClock, Jitter
 from firmware_sim.fetch import Fetcher
 from firmware_sim.origin import Origin
+from firmware_sim.packet import Packet
+from firmware_sim.texts import PANIC
+from firmware_sim.uart import Uart
 from streamrnn.core.types import Marker
 from streamrnn.wire.encode import Encoder, frame_packet
-from streamrnn.wire.packet import Command, PacketType, Ping
+from streamrnn.wire.packet import DELIMITER, Command, PacketType, Ping, frame_time_us
 from streamrnn.wire.reference import ReferenceDecoder
 from streamrnn.wire.schema import Hello
 
@@ -27,24 +30,9 @@ END_MARKER_US = 50_000
 RETRY_US = 2_000_000
 #: Packets a second that a board sends when it may choose.
 _PACKETS_PER_S = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """One packet on its way out.
-
-    Attributes
-    ----------
-    data : bytes
-        Framed, with its delimiter.
-    kind : PacketType
-    n_frames : int
-        Frames in it; 0 unless it is DATA.
-    """
-
-    data: bytes
-    kind: PacketType
-    n_frames: int = 0
+#: Label boundaries that are remembered.
+_MAX_TRUTH = 8192
+_WITH_SCHEMA = (PacketType.HELLO, PacketType.DATA)
 
 
 class Device:
@@ -55,15 +43,37 @@ class Device:
     origin : Origin
     frames_per_packet : int, optional
         Most frames in one DATA packet; by default as many as make about 100 packets a second.
-    drift_ppm : float
-        How much faster the board's clock runs than true time, parts per million.
+    drift_ppm, wander_ppm : float
+        How much faster the board's clock runs than true time, parts per million, and how far that
+        wanders; see `DriftingClock`.
+    jitter_us : float
+        Standard deviation of the time at which a packet's first frame is sampled (and so of its
+        `t_us`), normal and cut at 3 of them; time never runs backwards.
+    baud : int
+        Bits a second of the UART that all goes through; 0: no limit. What does not fit into its
+        queue is dropped, counted, and missing in `seq`.
+    fifo_bytes : int
+        Length of that queue.
+    boot_us : int
+        How long it takes from power-up to the first HELLO. It hears nothing before.
+    banner : bytes
+        What it prints when it boots.
+    seed : int
+        Of wander and jitter.
 
     Attributes
     ----------
     truth : list of Marker
-        Label boundaries that were sent, on the clock of the frames.
+        Label boundaries that were sent, on the clock of the frames: the last some thousands.
     n_frames_sent : int
-        Since it was made.
+        Frames that the firmware sampled and numbered since it was made.
+    n_skipped_frames : int
+        Frames missing in the origin itself (a recording with losses).
+    n_boots : int
+        Times that it booted again.
+    first_index, next_index : int
+        Index over all boots of the stream's first frame, and behind the last that was sent.
+    uart : Uart or None
 
     Notes
     -----
@@ -78,58 +88,122 @@ class Device:
         *,
         frames_per_packet: int | None = None,
         drift_ppm: float = 0.0,
+        wander_ppm: float = 0.0,
+        jitter_us: float = 0.0,
+        baud: int = 0,
+        fifo_bytes: int = 4096,
+        boot_us: int = 0,
+        banner: bytes = b"",
+        seed: int = 0,
     ) -> None:
-        if frames_per_packet is not None and frames_per_packet < 1:
-            raise ValueError(f"frames_per_packet must be 1 or more, got {frames_per_packet}")
-        if not abs(drift_ppm) <= 100_000:
-            raise ValueError(f"drift_ppm must lie in -100000..100000, got {drift_ppm}")
+        _check(frames_per_packet, drift_ppm, wander_ppm, jitter_us, baud, fifo_bytes, boot_us)
         self.origin = origin
         self.truth: list[Marker] = []
         self.n_frames_sent = 0
+        self.n_skipped_frames = 0
+        self.n_boots = 0
+        self.uart = Uart(baud, fifo_bytes) if baud else None
         self._wanted_k = frames_per_packet
-        self._rate_ppb = 1_000_000_000 + round(drift_ppm * 1000.0)
+        self._boot_delay_us = boot_us
+        self._banner = banner
+        self._clock = DriftingClock(drift_ppm, wander_ppm, seed)
+        self._jitter = Jitter(jitter_us, seed) if jitter_us else None
         self._encoder = Encoder()
-        self._n_boots = 0
         self._make_fetcher()
-        self._boot(0)
+        #: `seq` of this boot's first frame, in the origin, and of the stream's.
+        self._first_seq = 0
+        self.first_index = self.next_index = self._fetcher.next_seq
+        self._now_us = 0
+        self._begin(0)
 
     def _make_fetcher(self) -> None:
         hello = self.origin.hello
         k = self._wanted_k or round(hello.rate_hz / _PACKETS_PER_S)
-        self._fetcher = Fetcher(self.origin, min(max(k, 1), hello.max_frames))
+        self._k = min(max(k, 1), hello.max_frames)
+        self._fetcher = Fetcher(self.origin, self._k)
 
-    def _boot(self, now_us: int) -> None:
+    def _begin(self, power_us: int) -> None:
+        """Forget everything; the power is on from `power_us`."""
         self._decoder = ReferenceDecoder()
         self._last: tuple[int, str, int] | None = None
         self._answer = (True, "")
         self._replies: deque[Packet] = deque()
-        self._boot_us = now_us
+        self._power_us = power_us
+        self._clock.restart(power_us)
         self._clock_us = 0
+        self._last_t_us = 0
+        self._has_greeted = False
+        self._is_up = False
         #: What the board's clock showed when the origin's time 0 was due; None before START.
         self._pace_us: int | None = None
         self._is_streaming = False
         self._n_ends = N_END_MARKERS
         self._next_end_us = 0
-        self._next_hello_us = 0
-        self._first_seq = self._fetcher.next_seq if self._n_boots else 0
+        self._next_hello_us = self._boot_delay_us
 
-    def reboot(self, now_us: int) -> None:
-        """Lose power and boot: `seq`, clock and boot id start anew; the origin goes on."""
-        self._n_boots += 1
-        self._boot(now_us)
+    def reboot(self, now_us: int, dark_us: int = 0) -> None:
+        """Lose power for a while, and boot: `seq`, clock and boot id start anew.
+
+        The origin waits meanwhile. What the UART had not sent is lost.
+        """
+        if self.uart is not None:
+            self.uart.cut(now_us)
+        self.n_boots += 1
+        self._first_seq = self._fetcher.next_seq
+        self._begin(now_us + dark_us)
+
+    def brown_out(self, now_us: int, dark_us: int, where: float) -> None:
+        """Lose power in the middle of a packet, for a while, and boot.
+
+        Parameters
+        ----------
+        now_us, dark_us : int
+            When, and for how long.
+        where : float
+            0..1, where the packet is cut when no UART knows that.
+        """
+        cut = self._cut(now_us, where)
+        self.reboot(now_us, dark_us)
+        self._replies.extend(cut)
+
+    def panic(self, now_us: int, where: float) -> None:
+        """Crash in the middle of a packet, print why, and boot; see `brown_out`."""
+        cut = self._cut(now_us, where)
+        self.reboot(now_us)
+        self._replies.extend([*cut, Packet(PANIC, None, at_us=now_us)])
+
+    def _cut(self, now_us: int, where: float) -> list[Packet]:
+        """Return the packet that is being sent, cut."""
+        if self.uart is not None:
+            packet = self.uart.cut(now_us)
+            return [] if packet is None else [packet]
+        if not self._is_streaming:
+            return []
+        packets = self._send()
+        # Of what goes out together, the last is cut; without a UART all others are out at once.
+        last = packets.pop() if packets else None
+        if last is not None:
+            n_sent = 1 + int(where * (len(last.data) - 2))
+            packets.append(last._replace(n_sent=n_sent))
+        return packets
 
     @property
     def hello(self) -> Hello:
         """What the board says of itself now."""
         hello = self.origin.hello
-        if not self._n_boots:
+        if not self.n_boots:
             return hello
-        return dataclasses.replace(hello, boot_id=f"{hello.boot_id}+{self._n_boots}")
+        return dataclasses.replace(hello, boot_id=f"{hello.boot_id}+{self.n_boots}")
 
     @property
     def next_seq(self) -> int:
         """Index of the next frame in this boot."""
         return self._fetcher.next_seq - self._first_seq
+
+    @property
+    def clock_us(self) -> int:
+        """What the board's clock shows, as it stamps its packets."""
+        return self._stamp_us()
 
     @property
     def has_started(self) -> bool:
@@ -144,18 +218,28 @@ class Device:
     @property
     def is_finished(self) -> bool:
         """True when the origin is over and every end marker has been sent."""
-        return self.has_started and self._fetcher.is_over and not self.is_streaming
+        if not self.has_started or not self._fetcher.is_over or self.is_streaming:
+            return False
+        return self.uart is None or self.uart.next_us is None
+
+    @property
+    def is_booting(self) -> bool:
+        """True from a loss of power to the first HELLO."""
+        return not self._is_up
 
     # ---- in
 
     def handle(self, data: bytes) -> None:
         """Take bytes from the host; the answers come with the next `poll`."""
+        if self._now_us < self._power_us or self._clock_us < self._boot_delay_us:
+            return
         for item in self._decoder.push(data):
             if isinstance(item, Command):
                 self._obey(item)
             elif isinstance(item, Ping):
-                pong = self._encoder.pong(item.token, self.next_seq, self._stamp_us())
-                self._replies.append(Packet(pong, PacketType.PONG))
+                t_us = self._stamp_us()
+                pong = self._encoder.pong(item.token, self.next_seq, t_us)
+                self._replies.append(self._packet(pong, PacketType.PONG, t_us))
 
     def _obey(self, command: Command) -> None:
         """Act on a command once, and answer it however often it is sent."""
@@ -164,8 +248,9 @@ class Device:
         if last is None or not is_retry or clock_us - last[2] > RETRY_US:
             self._answer = self._act(command)
         self._last = (command.request_id, command.name, clock_us)
-        ack = self._encoder.ack(command.request_id, *self._answer, self.next_seq, self._stamp_us())
-        self._replies.append(Packet(ack, PacketType.ACK))
+        t_us = self._stamp_us()
+        ack = self._encoder.ack(command.request_id, *self._answer, self.next_seq, t_us)
+        self._replies.append(self._packet(ack, PacketType.ACK, t_us))
         if command.name == "DESCRIBE":
             self._next_hello_us = self._clock_us
 
@@ -209,27 +294,48 @@ class Device:
         return b"".join(packet.data for packet in self.poll_packets(now_us))
 
     def poll_packets(self, now_us: int) -> list[Packet]:
-        """Return the packets due by `now_us`, in the order of their times."""
-        until_us = max((now_us - self._boot_us) * self._rate_ppb // 1_000_000_000, self._clock_us)
+        """Return the packets that have left by `now_us`, in the order of their times."""
+        self._now_us = now_us = max(now_us, self._now_us)
         packets = list(self._replies)
         self._replies.clear()
+        if now_us >= self._power_us:
+            if not self._has_greeted:
+                self._has_greeted = True
+                if self._banner:
+                    packets.append(self._packet(self._banner, None, 0))
+            self._act_until(max(self._clock.board_us(now_us), self._clock_us), packets)
+        if self.uart is None:
+            return packets
+        for packet in packets:
+            if packet.n_sent:
+                continue
+            self.uart.offer(packet)
+        return [p for p in packets if p.n_sent] + self.uart.take(now_us)
+
+    def _act_until(self, until_us: int, packets: list[Packet]) -> None:
+        """Do what is due by `until_us`, board time."""
         while (due_us := self._due_us()) <= until_us:
             # A late poll must not let HELLOs pile up: the clock shows each thing's own time.
             self._clock_us = max(self._clock_us, due_us)
             if self._next_hello_us <= due_us:
-                packets.append(self._say_hello())
+                packets += self._say_hello()
             elif self._is_streaming:
                 packets += self._send()
             else:
                 packets.append(self._say_end())
         self._clock_us = until_us
-        return packets
 
     def next_due_us(self) -> int:
         """Return the true time at which `poll` will have something."""
         if self._replies:
-            return self._boot_us + -(-self._clock_us * 1_000_000_000 // self._rate_ppb)
-        return self._boot_us + -(-self._due_us() * 1_000_000_000 // self._rate_ppb)
+            return self._now_us
+        if not self._has_greeted and self._banner:
+            due_us = self._power_us
+        else:
+            due_us = self._clock.true_us(self._due_us())
+        if self.uart is None or self.uart.next_us is None:
+            return due_us
+        return min(due_us, self.uart.next_us)
 
     def _due_us(self) -> int:
         due_us = self._next_hello_us
@@ -246,11 +352,39 @@ class Device:
             return self._clock_us
         return max(self._clock_us - self._pace_us + self._fetcher.base_us, 0)
 
-    def _say_hello(self) -> Packet:
+    def _packet(
+        self,
+        data: bytes,
+        kind: PacketType | None,
+        t_us: int,
+        seq: int | None = None,
+        n_frames: int = 0,
+    ) -> Packet:
+        seq = self.next_seq if seq is None else seq
+        return Packet(
+            data,
+            kind,
+            n_frames,
+            seq,
+            t_us,
+            self._clock.true_us(self._clock_us),
+            self.n_boots,
+            self._first_seq + seq,
+            self.origin.hello.schema_id if kind in _WITH_SCHEMA else 0,
+        )
+
+    def _say_hello(self) -> list[Packet]:
         idle = self._pace_us is None
         self._next_hello_us = self._clock_us + (HELLO_IDLE_US if idle else HELLO_STREAMING_US)
-        data = self._encoder.hello(self.hello, self.next_seq, self._stamp_us())
-        return Packet(data, PacketType.HELLO)
+        t_us = self._stamp_us()
+        data = self._encoder.hello(self.hello, self.next_seq, t_us)
+        packets = [self._packet(data, PacketType.HELLO, t_us)]
+        if not self._is_up:
+            self._is_up = True
+            if self.n_boots or self._banner:
+                # What the line holds from before the boot must not spoil the first packet.
+                packets.insert(0, self._packet(DELIMITER, None, t_us))
+        return packets
 
     def _send(self) -> list[Packet]:
         """Return the next DATA packet and the label boundaries before it, or the end."""
@@ -261,24 +395,32 @@ class Device:
         seq = cut.seq - self._first_seq
         for marker in cut.markers:
             sent = dataclasses.replace(marker, t_us=marker.t_us + shift_us)
-            self.truth.append(sent)
+            self._note(sent)
             payload = {"kind": "label", "label": sent.label, "phase": sent.phase}
             data = self._encoder.event(payload, seq, sent.t_us)
-            packets.append(Packet(data, PacketType.EVENT))
+            packets.append(self._packet(data, PacketType.EVENT, sent.t_us, seq))
         if cut.n_frames:
+            t_us = cut.t_us + shift_us
+            if self._jitter is not None:
+                t_us = max(t_us + self._jitter.next_us(), self._last_t_us)
+                behind = cut.n_frames - 1
+                self._last_t_us = frame_time_us(t_us, behind, self.origin.hello.rate_hz)
             data = frame_packet(
-                PacketType.DATA,
-                cut.payload,
-                seq=seq,
-                t_us=cut.t_us + shift_us,
-                schema=self.origin.hello.schema_id,
+                PacketType.DATA, cut.payload, seq=seq, t_us=t_us, schema=self.origin.hello.schema_id
             )
-            packets.append(Packet(data, PacketType.DATA, cut.n_frames))
+            packets.append(self._packet(data, PacketType.DATA, t_us, seq, cut.n_frames))
             self.n_frames_sent += cut.n_frames
+            self.n_skipped_frames += cut.seq - self.next_index
+            self.next_index = cut.seq + cut.n_frames
         if self._fetcher.is_over:
             self._is_streaming = False
             self._announce_end()
         return packets
+
+    def _note(self, marker: Marker) -> None:
+        self.truth.append(marker)
+        if len(self.truth) > _MAX_TRUTH:
+            del self.truth[: _MAX_TRUTH // 2]
 
     def _announce_end(self) -> None:
         self._n_ends = 0
@@ -287,5 +429,31 @@ class Device:
     def _say_end(self) -> Packet:
         self._n_ends += 1
         self._next_end_us = self._clock_us + END_MARKER_US
-        data = self._encoder.event({"kind": "end"}, self.next_seq, self._stamp_us())
-        return Packet(data, PacketType.EVENT)
+        t_us = self._stamp_us()
+        data = self._encoder.event({"kind": "end"}, self.next_seq, t_us)
+        return self._packet(data, PacketType.EVENT, t_us)._replace(is_end=True)
+
+
+def _check(  # noqa: PLR0917
+    frames_per_packet: int | None,
+    drift_ppm: float,
+    wander_ppm: float,
+    jitter_us: float,
+    baud: int,
+    fifo_bytes: int,
+    boot_us: int,
+) -> None:
+    if frames_per_packet is not None and frames_per_packet < 1:
+        raise ValueError(f"frames_per_packet must be 1 or more, got {frames_per_packet}")
+    if not abs(drift_ppm) <= 100_000:
+        raise ValueError(f"drift_ppm must lie in -100000..100000, got {drift_ppm}")
+    if not 0 <= wander_ppm <= 10_000:
+        raise ValueError(f"wander_ppm must lie in 0..10000, got {wander_ppm}")
+    if not 0 <= jitter_us <= 1e6:
+        raise ValueError(f"jitter_us must lie in 0..1000000, got {jitter_us}")
+    if baud and not 300 <= baud <= 100_000_000:
+        raise ValueError(f"baud must lie in 300..100000000, or be 0 for no limit, got {baud}")
+    if not 1 <= fifo_bytes <= 1 << 24:
+        raise ValueError(f"fifo_bytes must lie in 1..{1 << 24}, got {fifo_bytes}")
+    if not 0 <= boot_us <= 60_000_000:
+        raise ValueError(f"a boot takes 0..60 s, got {boot_us / 1e6:g} s")

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from firmware_sim.board import Board
 from firmware_sim.device import Device
-from firmware_sim.faults import parse_faults
+from firmware_sim.faults import FaultPlan, parse_faults
 from firmware_sim.origin import Origin
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED, SignalOrigin
+from firmware_sim.texts import BANNER
 from streamrnn.core.errors import ConfigError
+from streamrnn.core.text import did_you_mean, printable
 
 ORIGINS = ("signals", "playback")
+_MAX_BANNER = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,16 @@ class BoardOptions:
         What is done: ``all``, ``null`` or the name of a gesture.
     frames_per_packet : int or None
         None: as many as make about 100 packets a second.
-    drift_ppm : float
-        Of the board's clock.
-    faults : str
-        As `firmware_sim.faults` has them.
+    drift_ppm, wander_ppm, jitter_us, baud, fifo_bytes
+        Of the board's clock, of its samples, and of its UART, as `Device` has them.
+    boot_ms : float
+        From power-up to the first HELLO.
+    banner : str
+        What it prints when it boots; ``esp32``: as such a chip does.
+    transit_us : float
+        Jitter of the way to the host, as `Line` has it.
+    faults : str or FaultPlan
+        Spec strings as `firmware_sim.faults` has them, or a plan.
     """
 
     origin: str = "signals"
@@ -55,7 +64,14 @@ class BoardOptions:
     plan: str = "all"
     frames_per_packet: int | None = None
     drift_ppm: float = 0.0
-    faults: str = ""
+    wander_ppm: float = 0.0
+    jitter_us: float = 0.0
+    baud: int = 0
+    fifo_bytes: int = 4096
+    boot_ms: float = 0.0
+    banner: str = ""
+    transit_us: float = 0.0
+    faults: str | FaultPlan = ""
 
 
 def make_board(options: BoardOptions) -> Board:
@@ -68,16 +84,20 @@ def make_board(options: BoardOptions) -> Board:
     SessionError
         The session cannot be played back.
     """
-    plan = parse_faults(options.faults)
-    origin: Origin
-    if options.origin == "playback":
-        if not options.files:
-            raise ConfigError("playback needs the name of a session file")
-        from firmware_sim.playback import PlaybackOrigin
+    faults = options.faults
+    plan = parse_faults(faults) if isinstance(faults, str) else faults
+    device = make_device(options, make_origin(options))
+    return Board(device, plan, options.seed, transit_us=options.transit_us)
 
-        origin = PlaybackOrigin(*options.files)
-    else:
-        origin = SignalOrigin(
+
+def make_origin(options: BoardOptions) -> Origin:
+    """Return the frames that are asked for; see `make_board`."""
+    if options.origin not in ORIGINS:
+        hint = did_you_mean(options.origin, ORIGINS)
+        name, known = printable(options.origin, 40), ", ".join(ORIGINS)
+        raise ConfigError(f"unknown origin {name!r}{hint}; known: {known}")
+    if options.origin == "signals":
+        return SignalOrigin(
             options.seed,
             options.person,
             options.rate_hz,
@@ -86,12 +106,34 @@ def make_board(options: BoardOptions) -> Board:
             lead_s=options.lead_s,
             plan=options.plan,
         )
+    if not options.files:
+        raise ConfigError("playback needs the name of a session file")
+    from firmware_sim.playback import PlaybackOrigin  # loads mcap, which signals do not need
+
+    return PlaybackOrigin(*options.files)
+
+
+def make_device(options: BoardOptions, origin: Origin) -> Device:
+    """Return the board without its cable, or raise `ConfigError`."""
+    if not 0.0 <= options.transit_us <= 1e7:
+        raise ConfigError(f"transit_us must lie in 0..10000000, got {options.transit_us:g}")
+    if not 0.0 <= options.boot_ms <= 60_000.0:
+        raise ConfigError(f"boot_ms must lie in 0..60000, got {options.boot_ms:g}")
+    text = options.banner
+    if not text.isascii() or len(text) > _MAX_BANNER:
+        raise ConfigError(f"banner must be at most {_MAX_BANNER} characters of ASCII")
     try:
-        device = Device(
+        return Device(
             origin,
             frames_per_packet=options.frames_per_packet,
             drift_ppm=options.drift_ppm,
+            wander_ppm=options.wander_ppm,
+            jitter_us=options.jitter_us,
+            baud=options.baud,
+            fifo_bytes=options.fifo_bytes,
+            boot_us=round(options.boot_ms * 1000.0),
+            banner=BANNER if text == "esp32" else text.encode("ascii"),
+            seed=options.seed,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    return Board(device, plan, options.seed)

@@ -179,7 +179,7 @@ def test_every_option_reaches_its_place() -> None:
     assert isinstance(origin, SignalOrigin)
     assert (origin.people, origin.seed, origin.seconds) == ((4, 5), 9, 12.0)
     assert (origin.lead_s, origin.plan, origin.hello.rate_hz) == (1.5, "twist", 50.0)
-    assert link.board.faults.plan.rates == {"drop": 0.5}
+    assert [(f.kind, f.share) for f in link.board.plan.faults] == [("drop", 0.5)]
 
 
 @pytest.mark.parametrize(

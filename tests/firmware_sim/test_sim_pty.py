@@ -132,7 +132,7 @@ def test_without_a_reader_the_oldest_frames_are_dropped_and_counted() -> None:
         port.read_to_end()
         port.close()
         board.finished.wait(5.0)
-    n_overrun = board.board.faults.truth.n_overrun_frames
+    n_overrun = board.board.truth()["n_overrun_frames"]
     frames = frames_of(port.items)
     assert n_overrun > 500
     assert len(frames) == 4000 - n_overrun

@@ -1,0 +1,27 @@
+"""What goes wrong between board and host, drawn from seeds and counted.
+
+`plan` says what and when, `parse` reads it from words, `hits` draws where, `packets` and `damage`
+do it to packets and to bytes. What happens at times (unplug, reboot, stall, brownout, panic,
+slow_reader) is the business of `firmware_sim.board.Board`.
+"""
+
+from firmware_sim.faults.damage import ByteFaults, ByteTruth, check_bytes_only
+from firmware_sim.faults.packets import PacketFaults
+from firmware_sim.faults.parse import checked_plan, fault_from_table, parse_faults
+from firmware_sim.faults.plan import BYTE_KINDS, KINDS, OUTAGES, PACKET_KINDS, Fault, FaultPlan
+
+__all__ = [
+    "BYTE_KINDS",
+    "KINDS",
+    "OUTAGES",
+    "PACKET_KINDS",
+    "ByteFaults",
+    "ByteTruth",
+    "Fault",
+    "FaultPlan",
+    "PacketFaults",
+    "check_bytes_only",
+    "checked_plan",
+    "fault_from_table",
+    "parse_faults",
+]
