@@ -30,6 +30,8 @@ __all__ = ["MAX_CHANNELS", "FeatureChain", "FeatureConfig", "select_channels"]
 MAX_CHANNELS = 256
 #: No measured gain is larger.
 _MAX_GAIN = 1e12
+#: Samples are float32: what is subtracted from them, and what they are divided by, must be, too.
+_SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -220,10 +222,10 @@ class FeatureChain:
                 raise ConfigError(f"features: {key} has not one value for each of {n} channels")
         if not 0 < values.rate_hz <= MAX_RATE_HZ:
             raise ConfigError(f"features: rate_hz must be within 0..{MAX_RATE_HZ:g}")
-        if not all(map(math.isfinite, values.offset)):
-            raise ConfigError("features: offset must be finite")
-        if not all(math.isfinite(s) and s > 0 for s in values.scale):
-            raise ConfigError("features: scale must be finite and above 0")
+        if not all(abs(v) <= _LARGEST for v in values.offset):
+            raise ConfigError("features: offset must be finite, as a float32")
+        if not all(_SMALLEST <= s <= _LARGEST for s in values.scale):
+            raise ConfigError("features: scale must be finite and above 0, as a float32")
         if not all(0 < gain <= _MAX_GAIN for gain in values.gains):
             raise ConfigError(f"features: gains must be within 0..{_MAX_GAIN:g}")
         options = {**values.options, "channels": values.channels}

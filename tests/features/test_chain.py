@@ -280,6 +280,8 @@ def test_options_that_do_not_fit_the_channels_are_refused(channels, options, mes
         ({"scale": [1, 1, 1, 0]}, "scale must be finite and above 0"),
         ({"scale": [1, 1]}, "scale has not one value"),
         ({"offset": [0, 0, 0, float("inf")]}, "offset must be finite"),
+        ({"offset": [0, 0, 0, 1e308]}, "offset must be finite"),
+        ({"scale": [1, 1, 1, 1e-320]}, "scale must be finite and above 0"),
         ({"units": []}, "units has not one value"),
         ({"channels": []}, "0 channels"),
         ({"channels": ["a", "a", "b", "c"]}, "not repeat"),
