@@ -61,6 +61,12 @@ class WireDecoder:
         """Packets whose checksum was right, whatever they held."""
         return self._state[at.N_PACKETS] + self._state[at.N_BAD_CONTENT]
 
+    @property
+    def n_refused(self) -> int:
+        """Runs of bytes that were no packets."""
+        state = self._state
+        return state[at.N_BAD_FRAMING] + state[at.N_BAD_CRC] + state[at.N_OVERSIZE]
+
     def reset(self) -> None:
         """Forget the stream: schema, sequence and unfinished packet. Counters go on."""
         self.resync()

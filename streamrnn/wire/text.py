@@ -45,13 +45,24 @@ class TextDecoder:
         Values of a line; None: the first 3 neighbouring lines that agree settle it.
     rate_hz : float
         Frames a second, for the times; 0: unknown, and all times are 0.
+    channels : tuple of Channel
+        What the values are; empty: ``ch0``, ``ch1``, ...
+    before : Counters, optional
+        What was counted by a reader of the lines before; its count goes on here.
     """
 
-    def __init__(self, n_channels: int | None = None, rate_hz: float = 0.0) -> None:
+    def __init__(
+        self,
+        n_channels: int | None = None,
+        rate_hz: float = 0.0,
+        channels: tuple[Channel, ...] = (),
+        before: Counters | None = None,
+    ) -> None:
         if n_channels is not None and not 1 <= n_channels <= MAX_LINE // 2:
             raise ValueError(f"n_channels must be 1..{MAX_LINE // 2}, got {n_channels}")
         self._asked_channels = n_channels or 0
         self._rate_hz = rate_hz
+        self._channels = channels
         self._counters = Counters(extra={"n_half_lines": 0})
         self._columns = TextColumns(PIECE_BYTES, MAX_LINE, self._times_us)
         self._state = self._columns.state
@@ -59,6 +70,8 @@ class TextDecoder:
         self.push: Callable[[Bytes], list[Item]] = self._columns.method(self._work)
         self._is_first_held = False
         self.reset()
+        if before is not None:
+            self._continue(before)
 
     @property
     def n_channels(self) -> int | None:
@@ -76,6 +89,11 @@ class TextDecoder:
         c.n_bad_content = state[at.N_JUNK] + state[at.N_BAD_ARITY]
         return c
 
+    @property
+    def n_refused(self) -> int:
+        """Lines that were no numbers."""
+        return self._state[at.N_JUNK] + self._counters.extra["n_half_lines"]
+
     def reset(self) -> None:
         """Forget the stream: channels, sequence and unfinished line. Counters go on."""
         self._n_channels = 0
@@ -91,6 +109,17 @@ class TextDecoder:
         self._columns.forget_unfinished()
         self._is_first = True
         self._state[at.N_CHANNELS] = 0
+
+    def _continue(self, before: Counters) -> None:
+        """Go on with another reader's count, behind its first line."""
+        state = self._state
+        state[at.N_BYTES] = before.n_bytes
+        state[at.N_BAD_CHECKSUM] = before.n_bad_crc
+        state[at.N_OVERSIZE] = before.n_oversize
+        state[at.N_JUNK] = before.n_bad_content
+        self._counters.extra.update(before.extra)
+        self._is_first = False
+        state[at.N_CHANNELS] = self._n_channels
 
     def _work(self, data: Bytes) -> list[Item]:
         """Do what `push` cannot: take other things than `bytes`, and hand up what was completed."""
@@ -121,7 +150,7 @@ class TextDecoder:
         """Return what the stream says of itself, the first time."""
         if not self._columns.on_rows(self._columns.hand_up):
             return []
-        channels = tuple(Channel(f"ch{i}") for i in range(self._n_channels))
+        channels = self._channels or tuple(Channel(f"ch{i}") for i in range(self._n_channels))
         return [StreamInfo(channels, self._rate_hz)]
 
     def _take_line(self, n_values: int) -> None:

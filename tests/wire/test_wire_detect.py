@@ -92,7 +92,7 @@ def test_resync_and_reset() -> None:
     assert frames_of(items).x.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
-def test_a_push_from_before_goes_on_and_text_is_loaded_when_it_may_be_text() -> None:
+def test_a_push_from_before_goes_on_and_text_is_loaded_when_it_is_text() -> None:
     hello = make_hello()
     detector = Detector()
     push = detector.push
@@ -112,7 +112,7 @@ def test_a_push_from_before_goes_on_and_text_is_loaded_when_it_may_be_text() -> 
         "d = t.Detector()\n"
         "d.push(b'12')\n"
         "print(loaded)\n"
-        "d.push(b'3\\n')\n"
+        "d.push(b'3\\n4\\n5\\n')\n"
         "print(loaded, 'numba' in sys.modules)\n"
     )
     here = os.pathsep.join([str(Path(__file__).parent), *sys.path])

@@ -1,0 +1,1 @@
+"""The forms of text lines beside plain numbers in bulk, and what their columns mean."""

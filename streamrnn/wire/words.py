@@ -1,0 +1,140 @@
+"""What a board says in plain words between its data: boot messages, panics, logs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol
+
+from streamrnn.core.text import printable
+
+#: Longest text that is kept, in characters.
+MAX_WORDS = 200
+
+_WORD = re.compile(rb"[A-Za-z]{3}")
+_PANIC = re.compile(
+    rb"guru meditation|panic|abort\(|assert|brownout|stack (smash|overflow)|hard ?fault"
+    rb"|fatal|watchdog|wdt|exception|traceback",
+    re.IGNORECASE,
+)
+_BOOT = re.compile(rb"rst:0x|reset|reboot|boot|backtrace", re.IGNORECASE)
+_PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+#: Bytes that are kept of what has no end yet: a panic with its registers.
+_MAX_UNENDED = 4096
+#: Bytes between two packets that may be one.
+_MIN_PACKET = 20
+#: A line between other bytes: long enough to be no accident, up to its end.
+_LINE_AMONG_BYTES = re.compile(rb"[\x20-\x7e\t]{8,}+(?=[\r\n])")
+_LINE = re.compile(rb"[^\r\n\x00]++")
+
+
+class Words:
+    """The newest text that is no data.
+
+    Lines with no data between belong together. Of such a block the most telling line is kept: what
+    a panic says, before what a boot says, before anything else; of panic lines the first, of others
+    the newest.
+
+    Attributes
+    ----------
+    last : str
+        That line, escaped, at most `MAX_WORDS` characters; ``""`` when there was none.
+    """
+
+    def __init__(self) -> None:
+        self.last = ""
+        self._weight = -1  # of `last` in the block that goes on; -1: none goes on
+
+    def take(self, line: bytes) -> None:
+        """Take a line that is no data; one without words, or hardly printable, says nothing."""
+        head = line[: 2 * MAX_WORDS]
+        if not _WORD.search(head) or 10 * len(head.translate(None, _PRINTABLE)) > len(head):
+            return
+        weight = 2 if _PANIC.search(head) else 1 if _BOOT.search(head) else 0
+        if weight > self._weight or weight == self._weight < 2:
+            self._weight = weight
+            self.last = _shown(head)
+
+    def take_back(self, line: bytes) -> None:
+        """Forget a line that has turned out to be data."""
+        if self.last == _shown(line[: 2 * MAX_WORDS]):
+            self.last = ""
+            self._weight = -1
+
+    def end_block(self) -> None:
+        """Note that data came: what is said next is another matter."""
+        self._weight = -1
+
+    def take_from_lines(self, data: bytes) -> None:
+        """Take the lines with words in them out of whole lines of numbers."""
+        at = 0
+        while word := _WORD.search(data, at):
+            ends = (data.rfind(end, at, word.start()) for end in (b"\n", b"\r"))
+            start = max(at, 1 + max(ends))
+            if data[at:start].strip():
+                self.end_block()
+            line = _LINE.match(data, start)
+            at = line.end() if line else word.end()
+            self.take(data[start:at])
+        if data[at:].strip():
+            self.end_block()
+
+    def take_from_packets(self, data: bytes) -> None:
+        """Take what looks like lines of text out of whole packets."""
+        for packet in data.split(b"\0"):
+            lines = _LINE_AMONG_BYTES.findall(packet)
+            for line in lines:
+                self.take(line)
+            if not lines and len(packet) >= _MIN_PACKET:
+                self.end_block()
+
+
+def _shown(line: bytes) -> str:
+    return printable(line.decode("utf-8", "backslashreplace").strip(), MAX_WORDS)
+
+
+class Reader(Protocol):
+    """A compiled decoder, which counts what it refuses and does not hand it up."""
+
+    @property
+    def n_refused(self) -> int:
+        """Lines or packets refused so far."""
+
+    def push(self, data: bytes) -> list[Any]:
+        """Take bytes."""
+
+
+class Listener:
+    """Pass bytes on to a compiled decoder, and listen for words where it refuses some.
+
+    Parameters
+    ----------
+    decoder : Reader
+    words : Words
+    is_wire : bool
+        Packets end in a zero byte; else lines do, in CR or LF.
+    """
+
+    def __init__(self, decoder: Reader, words: Words, is_wire: bool) -> None:
+        self._decoder = decoder
+        self._words = words
+        self._take = words.take_from_packets if is_wire else words.take_from_lines
+        self._ends = (b"\0",) if is_wire else (b"\n", b"\r")
+        self._unended = b""
+        self._n_refused = decoder.n_refused
+
+    def push(self, data: bytes | bytearray | memoryview) -> list[Any]:
+        """Return what the decoder makes of the bytes."""
+        if not isinstance(data, bytes):
+            data = bytes(data)
+        items = self._decoder.push(data)
+        end = 1 + max(map(data.rfind, self._ends))
+        if not end:
+            self._unended = (self._unended + data)[-_MAX_UNENDED:]
+            return items
+        if self._decoder.n_refused != self._n_refused:
+            self._n_refused = self._decoder.n_refused
+            self._take(self._unended + data[:end])
+        elif items:
+            self._words.end_block()
+        self._unended = data[end:][-_MAX_UNENDED:]
+        return items
