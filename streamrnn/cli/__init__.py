@@ -22,6 +22,7 @@ from streamrnn.core.text import did_you_mean, printable
 COMMANDS = {
     "demo": ("demo", "The whole job on a simulated board: record, train, run, report."),
     "devices": ("devices", "List the serial ports and what answers there."),
+    "probe": ("probe", "Say what a source sends, and how well."),
     "record": ("record", "Record a labelled session from a device."),
     "import": ("import_", "Turn CSV, TSV or NPZ recordings into sessions."),
     "info": ("info", "Say what is in a session or a model file."),
