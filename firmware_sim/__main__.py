@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from firmware_sim.board import Board
-from firmware_sim.cables import MAX_BOARDS, kind_of, make_server, nth_name, nth_options
+from firmware_sim.cables.choose import MAX_BOARDS, kind_of, make_server, nth_name, nth_options
 from firmware_sim.link import parse_people
 from firmware_sim.options import BoardOptions, make_board
 from firmware_sim.raw import RawBoard, raw_board

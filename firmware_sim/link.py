@@ -135,7 +135,7 @@ class PtyLink:
     def __init__(self, board: Board, speed: float, name: str) -> None:
         self.name = name
         self.waits = speed == 0
-        from firmware_sim.pty import PtyBoard  # `sim:` seldom asks for a terminal
+        from firmware_sim.cables.pty import PtyBoard  # `sim:` seldom asks for a terminal
 
         self._server = PtyBoard(board, speed=speed)
         self._is_running = False

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from firmware_sim.board import Board
+from firmware_sim.cables.server import BoardServer
 from firmware_sim.memory import MemoryLink
 from firmware_sim.raw import RawBoard
-from firmware_sim.server import BoardServer
 from streamrnn.core.errors import ConfigError
 from streamrnn.wire.encode import Encoder
 

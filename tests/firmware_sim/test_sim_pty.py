@@ -12,9 +12,9 @@ import pytest
 from sim_host import ENCODER, frames_of, start
 
 from firmware_sim.board import Board
+from firmware_sim.cables.pty import PtyBoard
 from firmware_sim.device import Device
 from firmware_sim.faults import parse_faults
-from firmware_sim.pty import PtyBoard
 from firmware_sim.signals import SignalOrigin, simulate
 from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.types import End

@@ -10,9 +10,9 @@ from sim_host import ENCODER, frames_of, read_to_end, start
 
 from firmware_sim.board import Board
 from firmware_sim.cables import make_server
+from firmware_sim.cables.server import BoardServer
 from firmware_sim.device import Device
 from firmware_sim.faults import parse_faults
-from firmware_sim.server import BoardServer
 from firmware_sim.signals import SignalOrigin, simulate
 from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.link import LinkLostError

@@ -10,7 +10,7 @@ import socket
 import termios
 import time
 
-from firmware_sim.address import resolve, shown
+from firmware_sim.cables.address import resolve, shown
 from streamrnn.core.errors import SourceError
 
 _READ_BYTES = 4096
@@ -19,7 +19,7 @@ _SEND_BUFFER_BYTES = 16_384
 
 
 class TcpCable:
-    """A listening socket and its one client; see `firmware_sim.server.Cable`.
+    """A listening socket and its one client; see `firmware_sim.cables.server.Cable`.
 
     One client at a time: while one is there, others are turned away. When it goes, another may
     come. Pulling the cable closes both the connection and the port.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from firmware_sim.address import host_and_port
 from firmware_sim.board import Board
-from firmware_sim.mqtt import MqttCable
+from firmware_sim.cables.address import host_and_port
+from firmware_sim.cables.mqtt import MqttCable
+from firmware_sim.cables.pty import PtyBoard
+from firmware_sim.cables.server import BoardServer
+from firmware_sim.cables.tcp import TcpCable
+from firmware_sim.cables.udp import UdpCable
 from firmware_sim.options import BoardOptions
-from firmware_sim.pty import PtyBoard
 from firmware_sim.raw import RawBoard
-from firmware_sim.server import BoardServer
-from firmware_sim.tcp import TcpCable
-from firmware_sim.udp import UdpCable
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable
 

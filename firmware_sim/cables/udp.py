@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from firmware_sim.address import resolve, shown
+from firmware_sim.cables.address import resolve, shown
 from streamrnn.core.errors import SourceError
 
 _MAX_DATAGRAM = 65_536
@@ -14,7 +14,7 @@ _FULL = (errno.EAGAIN, errno.ENOBUFS)
 
 
 class UdpCable:
-    """A socket that sends to one address; see `firmware_sim.server.Cable`.
+    """A socket that sends to one address; see `firmware_sim.cables.server.Cable`.
 
     Only what comes back from that address is taken for commands. Nothing holds the board back: a
     datagram that the other machine has no room for is lost, and nobody knows. On this machine a

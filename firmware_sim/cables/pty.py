@@ -13,14 +13,14 @@ import tty
 from pathlib import Path
 
 from firmware_sim.board import Board
+from firmware_sim.cables.server import BoardServer
 from firmware_sim.device import Device
 from firmware_sim.raw import RawBoard
-from firmware_sim.server import BoardServer
 from streamrnn.core.errors import SourceError
 
 
 class PtyCable:
-    """A pseudo-terminal; see `firmware_sim.server.Cable`.
+    """A pseudo-terminal; see `firmware_sim.cables.server.Cable`.
 
     The board keeps the terminal open itself, so that readers may come and go.
 

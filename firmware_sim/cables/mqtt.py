@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any
 
-from firmware_sim.address import shown
+from firmware_sim.cables.address import shown
 from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.text import printable
 
@@ -22,7 +22,7 @@ _MAX_TOPIC_BYTES = 1000
 
 
 class MqttCable:
-    """A client of a broker; see `firmware_sim.server.Cable`.
+    """A client of a broker; see `firmware_sim.cables.server.Cable`.
 
     It publishes to a topic (quality of service 0, not retained) and listens to the same with
     ``/cmd`` behind it. A broker that goes away is looked for until it is back. Whether anyone
