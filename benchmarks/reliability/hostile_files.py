@@ -20,7 +20,21 @@ MAGIC = b"\x89MCAP0\r\n"
 CHUNK = 6
 _RECORD = struct.Struct("<BQ")
 _CHUNK_HEAD = struct.Struct("<QQQI")
-_NUMBERS = (0, 1, 2, 7, 127, 255, 256, 65_535, 1 << 20, 1 << 31, (1 << 32) - 1, 1 << 63, (1 << 64) - 1)
+_NUMBERS = (
+    0,
+    1,
+    2,
+    7,
+    127,
+    255,
+    256,
+    65_535,
+    1 << 20,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 63,
+    (1 << 64) - 1,
+)
 #: What is put where a document says something else.
 _VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 1 << 31, 1 << 63, -(1 << 70), 10**400, 0.0, -0.5, 1e-320, 1e308,
@@ -138,14 +152,25 @@ def _model_header(good: bytes, draw: random.Random) -> bytes:
     entry = header[draw.choice(names)]
     what = draw.randrange(6)
     if what == 0:
-        entry["dtype"] = draw.choice(("F64", "F16", "BF16", "I64", "U8", "BOOL", "F32 ", "", 3, None))
+        entry["dtype"] = draw.choice(
+            ("F64", "F16", "BF16", "I64", "U8", "BOOL", "F32 ", "", 3, None)
+        )
     elif what == 1:
         entry["shape"] = draw.choice(
             ([], [0], [-1], [1 << 40], [1 << 32, 1 << 32], [1.5], ["1"], "12", [[1]], [1] * 5_000)
         )
     elif what == 2:
         entry["data_offsets"] = draw.choice(
-            ([0, 0], [0, len(tensors)], [len(tensors), 0], [-8, 8], [0], [0, 1 << 60], "0,4", [4, 8])
+            (
+                [0, 0],
+                [0, len(tensors)],
+                [len(tensors), 0],
+                [-8, 8],
+                [0],
+                [0, 1 << 60],
+                "0,4",
+                [4, 8],
+            )
         )
     elif what == 3:
         names = names[: draw.randrange(len(names))]
@@ -307,7 +332,11 @@ def _warped_json(body: bytes, draw: random.Random) -> bytes:
         document = json.loads(body[start:]) if start >= 0 else None
     except ValueError:
         document = None
-    return plain(body, draw) if document is None else body[:start] + _text(warped(document, draw), draw)
+    return (
+        plain(body, draw)
+        if document is None
+        else body[:start] + _text(warped(document, draw), draw)
+    )
 
 
 # ---- text and arrays
@@ -344,7 +373,9 @@ def _toml(good: bytes, draw: random.Random) -> bytes:
         what = draw.randrange(4)
         if what == 0:
             other = draw.choice(_VALUES)
-            text = repr(other) if isinstance(other, float) else json.dumps(other, ensure_ascii=False)
+            text = (
+                repr(other) if isinstance(other, float) else json.dumps(other, ensure_ascii=False)
+            )
             lines[at] = f"{key} = {text}"
         elif what == 1:
             lines[at] = f"{draw.choice(('epoch', 'hiden', '__x', 'a.b.c', ''))} = {value}"

@@ -197,7 +197,9 @@ def run(form: Form) -> Outcome:
             for line in process.stdout:
                 samples.append(json.loads(line))
                 if "rss_mb" in samples[-1]:
-                    form.say("{hours:.1f} h, {rss_mb:.1f} MB, {seconds:.0f} s".format(**samples[-1]))
+                    form.say(
+                        "{hours:.1f} h, {rss_mb:.1f} MB, {seconds:.0f} s".format(**samples[-1])
+                    )
         if process.returncode:
             raise SystemExit(f"the soak ended with {process.returncode}")
     return _outcome(samples[:-1], samples[-1], hours)
