@@ -70,7 +70,7 @@ def optional(module: str, scheme: str, package: str) -> Any:
     """
     try:
         return import_module(module)
-    except ImportError as error:
+    except (ImportError, RuntimeError, OSError) as error:  # pylsl: without its library
         missing = isinstance(error, ModuleNotFoundError)
         why = "" if missing else f" ({printable(str(error), 80)})"
         raise ConfigError(

@@ -1,0 +1,1 @@
+"""Sources of frames that a library has decoded already: LSL streams, BrainFlow boards."""
