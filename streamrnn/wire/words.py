@@ -17,7 +17,11 @@ _PANIC = re.compile(
     re.IGNORECASE,
 )
 _BOOT = re.compile(rb"rst:0x|reset|reboot|boot|backtrace", re.IGNORECASE)
-_PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_ASCII = bytes(range(0x80))
+#: What no text holds; colours begin with an escape.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]")
+#: A line of plain numbers, up to its end.
+_NUMBERS = re.compile(rb"(?:\A|[\r\n])[ \t]*+[-+.$0-9][-+.0-9eE,; \t]*+(?=[*\r\n]|\Z)")
 #: Bytes that are kept of what has no end yet: a panic with its registers.
 _MAX_UNENDED = 4096
 #: Bytes between two packets that may be one.
@@ -45,9 +49,10 @@ class Words:
         self._weight = -1  # of `last` in the block that goes on; -1: none goes on
 
     def take(self, line: bytes) -> None:
-        """Take a line that is no data; one without words, or hardly printable, says nothing."""
+        """Take a line that is no data; one without words, or of bytes, says nothing."""
         head = line[: 2 * MAX_WORDS]
-        if not _WORD.search(head) or 10 * len(head.translate(None, _PRINTABLE)) > len(head):
+        n_foreign = len(head.translate(None, _ASCII))
+        if not _WORD.search(head) or _CONTROL.search(head) or 10 * n_foreign > len(head):
             return
         weight = 2 if _PANIC.search(head) else 1 if _BOOT.search(head) else 0
         if weight > self._weight or weight == self._weight < 2:
@@ -70,12 +75,12 @@ class Words:
         while word := _WORD.search(data, at):
             ends = (data.rfind(end, at, word.start()) for end in (b"\n", b"\r"))
             start = max(at, 1 + max(ends))
-            if data[at:start].strip():
+            if _NUMBERS.search(data[at:start]):
                 self.end_block()
             line = _LINE.match(data, start)
             at = line.end() if line else word.end()
             self.take(data[start:at])
-        if data[at:].strip():
+        if _NUMBERS.search(data[at:]):
             self.end_block()
 
     def take_from_packets(self, data: bytes) -> None:

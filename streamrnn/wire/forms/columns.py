@@ -125,6 +125,12 @@ def lay_out(
     )
 
 
+def tells_place(name: bytes) -> bool:
+    """Return whether a name may be that of a clock or a counter of frames."""
+    text = _decoded(name)
+    return any(pattern.fullmatch(text) for pattern in (_CLOCK, _SEQ, _PERHAPS_SEQ))
+
+
 def _title(name: bytes, unit: bytes) -> Channel:
     """Return a column's name and unit, safe to show; the name may hold the unit: ``Time (s)``."""
     text, more = _decoded(name), _decoded(unit)

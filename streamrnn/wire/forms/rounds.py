@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamrnn.wire.forms.columns import tells_place
 from streamrnn.wire.forms.lines import Reading
 from streamrnn.wire.options import MAX_COLUMNS
 
@@ -14,9 +15,9 @@ class Rounds:
 
     Three rounds with the same variables in the same order settle which they are. Where a round
     begins nobody says: where the lines' own times change, if those of a round are the same; else
-    at the variable that the user named first, or at the first name of the alphabet, so that it is
-    the same whenever one starts to listen. A round in which a variable is missing or doubled is
-    counted and dropped.
+    at the variable that the user named first, at a clock or counter, or at the first name of the
+    alphabet, so that it is the same whenever one starts to listen. A round in which a variable is
+    missing or doubled is counted and dropped.
 
     Parameters
     ----------
@@ -95,10 +96,17 @@ class Rounds:
         stamps = [line.stamps[:1] for line in lines]
         phases = {i % period for i in range(1, len(lines)) if stamps[i] != stamps[i - 1]}
         self._has_common_stamps = len(phases) == 1 and period > 1
-        begin = self._first if self._first in cycle else min(cycle)
-        start = phases.pop() if self._has_common_stamps else cycle.index(begin)
+        start = phases.pop() if self._has_common_stamps else self._start_of(cycle[:period])
         self._begin(tuple(cycle[start : start + period]))
         return True
+
+    def _start_of(self, cycle: list[bytes]) -> int:
+        """Return which variable of a cycle begins a round."""
+        if self._first in cycle:
+            return cycle.index(self._first)
+        places = [tells_place(name) for name in cycle]
+        begins = [name for i, name in enumerate(cycle) if places[i] and not places[i - 1]]
+        return cycle.index(min(begins or cycle))
 
     def _add(self, reading: Reading) -> list[Reading]:
         """Add a line to the round; return the frames that this completes."""
