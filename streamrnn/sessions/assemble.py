@@ -220,7 +220,7 @@ class Assembly:
                 self._events.append(record)
             else:
                 self._label(record, n_before)
-        except (SessionError, KeyError, TypeError):
+        except (SessionError, KeyError, TypeError, ValueError, OverflowError):
             self._n_bad_records += 1
 
     def _label(self, record: dict[str, Any], n_before: int) -> None:

@@ -349,7 +349,9 @@ def test_a_good_checksum_on_nonsense(
     "text",
     [b"{", b"7", b"{}", b'{"id":"x","phase":"end","start_us":1,"end_us":2}',
      b'{"id":1,"phase":"end","start_us":1,"end_us":"2","label":"x"}', b"\xff",
-     b'{"id":9,"phase":"end","start_us":8,"end_us":5,"label":"x"}'],
+     b'{"id":9,"phase":"end","start_us":8,"end_us":5,"label":"x"}',
+     b'{"id":9,"phase":"start","start_us":8,"label":"x","confidence":""}',
+     b'{"id":9,"phase":"start","start_us":8,"label":"x","confidence":1' + b"0" * 400 + b"}"],
 )  # fmt: skip
 def test_labels_that_make_no_sense(text: bytes, recording: bytes, tmp_path_factory: Any) -> None:
     data = with_chunk(recording, good_chunk(message(3, text)))
