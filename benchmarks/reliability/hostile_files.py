@@ -342,8 +342,8 @@ def _warped_json(body: bytes, draw: random.Random) -> bytes:
 # ---- text and arrays
 
 _CELLS = (
-    b"", b"nan", b"inf", b"1e400", b"-", b"x", b'"', b'"a', b"1,2", b"\0", b"0x10", b"1_000", b"\xff\xfe",
-    b"9" * 400, b"=cmd()", b" ", b"1" * 50_000, "\u0661".encode(), b"-1e308",
+    b"", b"nan", b"inf", b"1e400", b"-", b"x", b'"', b'"a', b"1,2", b"\0", b"0x10", b"1_000",
+    b"\xff\xfe", b"9" * 400, b"=cmd()", b" ", b"1" * 50_000, "\u0661".encode(), b"-1e308",
 )  # fmt: skip
 
 
@@ -388,7 +388,9 @@ def _toml(good: bytes, draw: random.Random) -> bytes:
 
 Maker = Callable[[bytes, random.Random], bytes]
 _MAKERS: dict[str, tuple[Maker, ...]] = {
-    "model": (plain, _model_length, _model_header, _model_document, _model_document, _model_weights),
+    "model": (
+        plain, _model_length, _model_header, _model_document, _model_document, _model_weights,
+    ),
     "session": (
         plain, _session_records, _session_chunk, _session_inside, _session_inside, _session_inside,
     ),
