@@ -260,6 +260,21 @@ def test_teleplot_units_texts_logs_and_lists() -> None:
     assert frames.t_us.tolist() == [0, 10_000, 20_000, 30_000, 40_000, 50_000]
 
 
+@pytest.mark.parametrize("text", [">a:1+2", ">a:1:2;3", ">a:", ">:x", ">a:1|xy", "b:2", "1,2"])
+def test_lines_that_are_no_samples_are_passed_over(text: str) -> None:
+    head = b">a:0\n>b:0\n" * 3
+    reader, _, frames = read(head + text.encode() + b"\n" + head)
+    assert len(frames) == 6
+    assert reader.counters.n_bad_content + reader.counters.extra["n_log_lines"] == 1
+
+
+def test_options_that_do_not_fit_rounds_are_said_and_others_may_come() -> None:
+    reader, items, _ = read(b">a:1\n>b:2\n" * 9, seq="c")
+    assert items == []
+    assert reader.trouble == "a line has no column 'c': there are a, b"
+    assert len(frames_of(reader.push(b"a:1,c:1\n" * 3))) == 1
+
+
 def test_teleplot_in_datagrams_has_no_mark() -> None:
     reader, items, frames = read(b"".join(b"a:%d|g\nb:%d:%d\n" % (i, i, i) for i in range(3)))
     assert reader.format == "teleplot"

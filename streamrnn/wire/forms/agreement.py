@@ -97,7 +97,8 @@ class Agreement:
             frames = self._rounds[form].take(reading)
             if frames:
                 self.form, self.rounds, self.readings = form, self._rounds[form], frames
-                self._settle(frames[0].names)
+                if not self._settle(frames[0].names):
+                    self.rounds, self.readings = None, []
             return n_given_up
         n_given_up = 0
         if self.readings and not (form == self.form and _agree(self.readings[0], reading)):
@@ -133,7 +134,6 @@ class Agreement:
             self.layout = lay_out(self.readings, names, units, self._options)
         except LayoutError as error:
             self.trouble = str(error)
-            self.rounds = None
             return False
         self.names = self.readings[0].names
         return True

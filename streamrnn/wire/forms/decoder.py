@@ -62,6 +62,7 @@ class LineDecoder:
         self._is_first = True
         self._is_first_held = self._was_first_before = False
         self._n_notes = 0
+        self._first_waits_for = ""  # the form in which the first line would make sense
         self.form = ""
         self.bulk: TextDecoder | None = None
         self._layout: Layout | None = None
@@ -138,6 +139,8 @@ class LineDecoder:
         n_dropped = self._agreement.take(form, reading, line or b"", self._before)
         self._drop(n_dropped)
         self._is_first_held |= is_first and bool(self._agreement.lines)
+        if is_first and not self._agreement.lines:
+            self._first_waits_for = form
         self._before = b""
         layout = self._agreement.layout
         return None if layout is None else self._settle(layout)
@@ -147,13 +150,9 @@ class LineDecoder:
         agreement, counters = self._agreement, self._counters
         self.form, self._layout, self._rounds = agreement.form, layout, agreement.rounds
         self._names, self._n_values = agreement.names, len(agreement.readings[0].values)
-        counters.n_bad_content += agreement.n_other_rounds()
+        self._count_others()
         if agreement.used_header:
             self._uncount_header(agreement.header)
-        if self.form == "teleplot":
-            counters.extra["n_log_lines"] = self._n_notes
-        else:
-            counters.n_bad_content += self._n_notes
         if self.form == "numbers" and layout.is_plain:
             lines = b"\n".join([*agreement.lines, b""])
             counters.n_bytes -= len(lines)
@@ -173,6 +172,17 @@ class LineDecoder:
             n_lines -= 1
             self._is_first_held = False
         self._counters.n_bad_content += n_lines
+
+    def _count_others(self) -> None:
+        """Count the lines that would have made sense in another form only."""
+        n_lines = self._agreement.n_other_rounds()
+        waited_for = self.form if self._rounds else ""
+        if self.form == "teleplot":
+            self._counters.extra["n_log_lines"] = self._n_notes
+        else:
+            n_lines += self._n_notes
+        self._is_first_held = self._first_waits_for not in ("", waited_for)
+        self._drop(n_lines)
 
     def _uncount_header(self, line: bytes) -> None:
         """Take back what was counted for the line that has turned out to name the columns."""
@@ -239,6 +249,7 @@ class LineDecoder:
         counters = self._counters
         if what == NOTE and self._rows is None:
             self._n_notes += 1
+            self._first_waits_for = "teleplot" if is_first else self._first_waits_for
         elif what == NOTE:
             counters.extra["n_log_lines"] = counters.extra.get("n_log_lines", 0) + 1
         elif is_first:

@@ -21,9 +21,9 @@ from streamrnn.wire.forms.lines import (
     are_numbers,
 )
 
+_VALUE = rb"(?:" + NUMBER + rb":)?+" + NUMBER
 _VALUES = re.compile(
-    rb"(?P<name>" + NAME + rb"):"
-    rb"(?P<values>(?:(?:" + NUMBER + rb":)?+" + NUMBER + rb";?+)++)"
+    rb"(?P<name>" + NAME + rb"):(?P<values>" + _VALUE + rb"(?:;" + _VALUE + rb")*+);?+"
     rb"(?:\xc2?+\xa7(?P<unit>[^|]*+))?+(?:\|(?P<flags>.*+))?+",
     re.DOTALL,
 )
