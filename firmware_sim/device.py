@@ -11,11 +11,12 @@ from collections import deque
 from firmware_sim.clock import DriftingClock, Jitter
 from firmware_sim.fetch import Fetcher
 from firmware_sim.origin import Origin
+from firmware_sim.packer import Packer
 from firmware_sim.packet import Packet
 from firmware_sim.texts import PANIC
 from firmware_sim.uart import Uart
 from streamrnn.core.types import Marker
-from streamrnn.wire.encode import Encoder, frame_packet
+from streamrnn.wire.encode import Encoder
 from streamrnn.wire.packet import DELIMITER, Command, PacketType, Ping, frame_time_us
 from streamrnn.wire.reference import ReferenceDecoder
 from streamrnn.wire.schema import Hello
@@ -32,7 +33,7 @@ RETRY_US = 2_000_000
 _PACKETS_PER_S = 100.0
 #: Label boundaries that are remembered.
 _MAX_TRUTH = 8192
-_WITH_SCHEMA = (PacketType.HELLO, PacketType.DATA)
+_HELLO, _DATA = PacketType.HELLO, PacketType.DATA
 
 
 class Device:
@@ -128,6 +129,8 @@ class Device:
         self._last: tuple[int, str, int] | None = None
         self._answer = (True, "")
         self._replies: deque[Packet] = deque()
+        self._schema = self.origin.hello.schema_id
+        self._packer = Packer(self._fetcher, self._k, self._schema)
         self._power_us = power_us
         self._clock.restart(power_us)
         self._clock_us = 0
@@ -284,6 +287,8 @@ class Device:
         if not self.origin.set_rate(rate_hz):
             return False, f"this board cannot do {rate_hz:g} Hz"
         self._make_fetcher()
+        self._schema = self.origin.hello.schema_id
+        self._packer = Packer(self._fetcher, self._k, self._schema)
         self._next_hello_us = self._clock_us
         return True, ""
 
@@ -370,7 +375,7 @@ class Device:
             self._clock.true_us(self._clock_us),
             self.n_boots,
             self._first_seq + seq,
-            self.origin.hello.schema_id if kind in _WITH_SCHEMA else 0,
+            self._schema if kind is _HELLO or kind is _DATA else 0,
         )
 
     def _say_hello(self) -> list[Packet]:
@@ -378,7 +383,7 @@ class Device:
         self._next_hello_us = self._clock_us + (HELLO_IDLE_US if idle else HELLO_STREAMING_US)
         t_us = self._stamp_us()
         data = self._encoder.hello(self.hello, self.next_seq, t_us)
-        packets = [self._packet(data, PacketType.HELLO, t_us)]
+        packets = [self._packet(data, _HELLO, t_us)]
         if not self._is_up:
             self._is_up = True
             if self.n_boots or self._banner:
@@ -405,10 +410,8 @@ class Device:
                 t_us = max(t_us + self._jitter.next_us(), self._last_t_us)
                 behind = cut.n_frames - 1
                 self._last_t_us = frame_time_us(t_us, behind, self.origin.hello.rate_hz)
-            data = frame_packet(
-                PacketType.DATA, cut.payload, seq=seq, t_us=t_us, schema=self.origin.hello.schema_id
-            )
-            packets.append(self._packet(data, PacketType.DATA, t_us, seq, cut.n_frames))
+            data = self._packer.pack(cut, seq, t_us)
+            packets.append(self._packet(data, _DATA, t_us, seq, cut.n_frames))
             self.n_frames_sent += cut.n_frames
             self.n_skipped_frames += cut.seq - self.next_index
             self.next_index = cut.seq + cut.n_frames

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from firmware_sim.origin import Block, Origin
 from streamrnn.core.types import Marker
@@ -13,8 +13,7 @@ from streamrnn.wire.packet import frame_time_us
 _N_FETCH = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """The next payload.
 
     Attributes
@@ -98,6 +97,21 @@ class Fetcher:
         self._row += n
         self._look()
         return Cut(payload, n, seq, t_us, markers)
+
+    def ahead(self, k: int) -> tuple[bytes, list[int], list[int]]:
+        """Return what has been fetched already, cut into packets of `k` frames.
+
+        Returns
+        -------
+        payload : bytes
+        seq, t_us : list of int
+            Of each packet's first frame. Nothing is taken; where a packet has to be shorter than
+            `k` (a label, a gap), this is not what `take` will give.
+        """
+        n = (len(self._seq) - self._row) // k
+        stop = self._row + n * k
+        payload = self._payload[self._row * self._frame_bytes : stop * self._frame_bytes]
+        return payload, self._seq[self._row : stop : k], self._t_us[self._row : stop : k]
 
     def _fill(self) -> None:
         block: Block = self._origin.next(self._n_fetch)

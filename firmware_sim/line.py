@@ -57,11 +57,8 @@ class Line:
 
     def is_direct(self, now_us: int) -> bool:
         """Return whether what leaves the board now is there at once."""
-        return not (
-            self._queue
-            or self._transit_us
-            or now_us < max(self._stalled_until_us, self._slow_until_us)
-        )
+        is_held = now_us < self._stalled_until_us or now_us < self._slow_until_us
+        return not (self._queue or self._transit_us or is_held)
 
     def stall(self, now_us: int, for_us: int) -> None:
         """Be silent for a while, then give everything at once."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from firmware_sim.board import Board
 from firmware_sim.device import Device
 from firmware_sim.faults import FaultPlan, parse_faults
+from firmware_sim.noise import Noise, NoisyOrigin
 from firmware_sim.origin import Origin
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED, SignalOrigin
 from firmware_sim.texts import BANNER
@@ -49,6 +50,8 @@ class BoardOptions:
         What it prints when it boots; ``esp32``: as such a chip does.
     transit_us : float
         Jitter of the way to the host, as `Line` has it.
+    noise : tuple of Noise
+        What its sensors add, in this order.
     faults : str or FaultPlan
         Spec strings as `firmware_sim.faults` has them, or a plan.
     """
@@ -71,6 +74,7 @@ class BoardOptions:
     boot_ms: float = 0.0
     banner: str = ""
     transit_us: float = 0.0
+    noise: tuple[Noise, ...] = ()
     faults: str | FaultPlan = ""
 
 
@@ -91,7 +95,12 @@ def make_board(options: BoardOptions) -> Board:
 
 
 def make_origin(options: BoardOptions) -> Origin:
-    """Return the frames that are asked for; see `make_board`."""
+    """Return the frames that are asked for, with their noise; see `make_board`."""
+    origin = _bare_origin(options)
+    return NoisyOrigin(origin, options.noise, options.seed) if options.noise else origin
+
+
+def _bare_origin(options: BoardOptions) -> Origin:
     if options.origin not in ORIGINS:
         hint = did_you_mean(options.origin, ORIGINS)
         name, known = printable(options.origin, 40), ", ".join(ORIGINS)

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.faults import FaultPlan, checked_plan, fault_from_table, parse_faults
+from firmware_sim.noise import noise_from_table
 from firmware_sim.options import BoardOptions
 from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable
 
-_TABLES = ("seed", "board", "fault")
+_TABLES = ("seed", "board", "noise", "fault")
 _MAX_BYTES = 1 << 20
 
 
@@ -66,6 +67,8 @@ def scenario_from(document: Mapping[str, Any], where: str = "scenario") -> Board
     values = document.get("board", {})
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: board must be a table: [board]")
+    if "noise" in values:
+        raise ConfigError(f"{where}: write each noise as a table of its own: [[noise]]")
     if "seed" in values:
         raise ConfigError(f"{where}: seed stands at the top, not in [board]")
     if "seed" in document:
@@ -73,16 +76,24 @@ def scenario_from(document: Mapping[str, Any], where: str = "scenario") -> Board
     options = from_mapping(BoardOptions, values, f"{where} [board]")
     if options.seed < 0:
         raise ConfigError(f"{where}: seed must be 0 or more, got {options.seed}")
-    specs = options.faults if isinstance(options.faults, str) else ""
-    tables = document.get("fault", [])
-    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
-        raise ConfigError(f"{where}: write each fault as a table of its own: [[fault]]")
+    noise = tuple(
+        noise_from_table(table, f"{where}: noise {number}")
+        for number, table in enumerate(_tables(document, "noise", where), start=1)
+    )
     faults = [
         fault_from_table(table, f"{where}: fault {number}")
-        for number, table in enumerate(tables, start=1)
+        for number, table in enumerate(_tables(document, "fault", where), start=1)
     ]
+    specs = options.faults if isinstance(options.faults, str) else ""
     try:
         plan: FaultPlan = checked_plan([*parse_faults(specs).faults, *faults])
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-    return replace(options, faults=plan)
+    return replace(options, noise=noise, faults=plan)
+
+
+def _tables(document: Mapping[str, Any], name: str, where: str) -> list[Mapping[str, Any]]:
+    tables = document.get(name, [])
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
+        raise ConfigError(f"{where}: write each {name} as a table of its own: [[{name}]]")
+    return tables

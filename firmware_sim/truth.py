@@ -69,6 +69,7 @@ from streamrnn.wire.packet import (
 )
 from streamrnn.wire.reference import cobs_decode
 
+_HELLO, _DATA, _EVENT = PacketType.HELLO, PacketType.DATA, PacketType.EVENT
 #: Stretches of missing frames that are remembered: reordering does not reach further back.
 _MAX_GAPS = 256
 
@@ -128,13 +129,19 @@ class Reader:
             As it was sent; `data` is its own `data` if nothing happened to it.
         """
         self.counters.n_bytes += len(data)
-        is_packet = packet.kind is not None
-        self.n_carried_packets += is_packet
-        if is_packet and data is packet.data and not self._open and not self._is_skipping:
+        if packet.kind is None:
+            return self._take_bytes(data)
+        self.n_carried_packets += 1
+        if data is packet.data and not self._open and not self._is_skipping:
             return self._accept(packet)
-        n_before = self.counters.n_frames
-        if is_packet and data:
+        if data:
             self._near.append(packet)
+        return self._take_bytes(data)
+
+    # ---- bytes
+
+    def _take_bytes(self, data: bytes) -> int:
+        n_before = self.counters.n_frames
         segments = data.split(b"\0")
         for segment in segments[:-1]:
             self._gather(segment)
@@ -143,8 +150,6 @@ class Reader:
         if not self._open or self._is_skipping:
             self._near.clear()
         return self.counters.n_frames - n_before
-
-    # ---- bytes
 
     def _gather(self, segment: bytes) -> None:
         if self._is_skipping:
@@ -187,25 +192,34 @@ class Reader:
         self.n_good_packets += 1
         counters = self.counters
         kind = packet.kind
-        if kind == PacketType.DATA:
+        if kind is _DATA:
             if self._hello is None or packet.schema != self._hello.schema:
                 counters.n_bad_content += 1
                 return 0
             counters.n_packets += 1
-            return self._accept_data(packet)
-        if kind == PacketType.EVENT and self._hello is None:
+            if packet.seq != self._expected:
+                return self._accept_out_of_order(packet)
+            # As nearly all are: what follows is what would come of it below.
+            n = packet.n_frames
+            counters.n_frames += n
+            self._expected += n
+            if packet.index != self.next_index:
+                self._jump(packet.index, 0)
+            self.next_index = packet.index + n
+            return n
+        if kind is _EVENT and self._hello is None:
             counters.n_bad_content += 1
             return 0
         counters.n_packets += 1
-        if kind == PacketType.HELLO:
+        if kind is _HELLO:
             self._accept_hello(packet)
-        elif kind == PacketType.EVENT and packet.is_end:
+        elif kind is _EVENT and packet.is_end:
             self._accept_end(packet)
         return 0
 
-    def _accept_data(self, packet: Packet) -> int:
+    def _accept_out_of_order(self, packet: Packet) -> int:
         n, index = packet.n_frames, packet.index
-        first = packet.seq if packet.seq == self._expected else unwrap(packet.seq, self._expected)
+        first = unwrap(packet.seq, self._expected)
         n_old = min(max(self._expected - first, 0), n)
         self.counters.n_duplicate_frames += n_old
         if n_old:
