@@ -6,7 +6,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import printable
@@ -61,14 +61,41 @@ class Keys:
 
 
 @contextmanager
-def open_keys() -> Iterator[Keys]:
-    """Give stdin's keys one by one, without echo; the terminal is put back at the end.
+def open_keys(*, stdin_is_taken: bool = False) -> Iterator[Keys]:
+    """Give the keys of stdin one by one, without echo; the terminal is put back at the end.
 
     A shell sets the terminal up for itself after Ctrl-Z, so it is set up again behind ``fg``.
     Behind ``bg`` the keys are the shell's.
+
+    Parameters
+    ----------
+    stdin_is_taken : bool
+        Somebody else reads stdin: the keys are those of the terminal, if there is one.
     """
-    fd = sys.stdin.fileno()
-    if not os.isatty(fd):
+    with ExitStack() as stack:
+        fd = _terminal(stack) if stdin_is_taken else _stdin()
+        yield stack.enter_context(_keys_of(fd))
+
+
+def _stdin() -> int:
+    try:
+        return sys.stdin.fileno() if sys.stdin is not None else -1
+    except (OSError, ValueError):  # replaced by something else, or closed
+        return -1
+
+
+def _terminal(stack: ExitStack) -> int:
+    try:
+        fd = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:  # started by no terminal
+        return -1
+    stack.callback(os.close, fd)
+    return fd
+
+
+@contextmanager
+def _keys_of(fd: int) -> Iterator[Keys]:
+    if fd < 0 or not os.isatty(fd):
         yield Keys(fd)
         return
     import termios

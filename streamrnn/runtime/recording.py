@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Gap, Item
 from streamrnn.runtime.guide import Guide, Step
 from streamrnn.runtime.quality import Quality
@@ -12,10 +11,9 @@ from streamrnn.runtime.recorder import Recorder
 from streamrnn.sources.base import Source
 from streamrnn.sources.tap import Tape
 
-#: What is said of a break that the source noticed.
+#: What is said of a break that the source does not tell of by itself.
 _GAPS = {
-    "unplug": "the device is away: waiting for it; what was recorded is kept",
-    "reboot": "the device booted anew",
+    "reboot": "the device booted anew: what follows is set behind what was recorded before",
     "overrun": "this computer was late, frames were dropped",
 }
 
@@ -70,7 +68,8 @@ class Recording:
                 if len(item) and block is not None:
                     self._frames(block)
             elif isinstance(item, Gap):
-                self._remarks.append(_GAPS.get(item.reason, printable(item.reason)))
+                if item.reason in _GAPS:
+                    self._remarks.append(_GAPS[item.reason])
                 self.quality.interrupted()
                 if self.guide is not None:
                     self._take(self.guide.interrupt())
@@ -87,6 +86,18 @@ class Recording:
         if report is None or not report.is_settled or report.host_hz is None:
             return []
         return self.quality.rate(report.nominal_hz, report.host_hz)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that the guide had to ask was done or skipped."""
+        guide = self.guide
+        return (
+            guide is not None
+            and guide.is_over
+            and all(
+                n + guide.n_skipped[name] >= guide.config.reps for name, n in guide.n_done.items()
+            )
+        )
 
     # ---- what a person wants
 

@@ -66,3 +66,35 @@ def test_keys_may_come_from_a_pipe_until_it_ends(monkeypatch: pytest.MonkeyPatch
             assert keys.pressed() == ""
             assert keys.pressed() == ""
     assert Keys(-1).pressed() == ""
+
+
+def test_a_closed_stdin_has_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with open_keys() as keys:
+        assert keys.pressed() == ""
+    closed = open(os.devnull)
+    closed.close()
+    monkeypatch.setattr(sys, "stdin", closed)
+    with open_keys() as keys:
+        assert keys.pressed() == ""
+
+
+def test_where_stdin_is_taken_keys_are_the_terminals() -> None:
+    pid, master = pty.fork()
+    if pid == 0:
+        read, _ = os.pipe()
+        os.dup2(read, 0)
+        with open_keys(stdin_is_taken=True) as keys:
+            os.write(1, b"ready")
+            while not (got := keys.pressed()):
+                pass
+        os.write(1, got.encode() * 3)
+        os._exit(0)
+    seen = b""
+    while b"ready" not in seen:
+        seen += os.read(master, 100)
+    os.write(master, b"k")
+    while b"kkk" not in seen:
+        seen += os.read(master, 100)
+    os.waitpid(pid, 0)
+    os.close(master)

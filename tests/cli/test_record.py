@@ -30,7 +30,14 @@ def test_frames_and_the_boards_labels_are_recorded(
     assert session.metadata["notes"] == "left wrist"
     assert {label.source for label in session.labels} == {"board"}
     n = len(session.labels)
-    assert err == f"the stream ended: 10.0 s, 1000 frames, {n} labels, 0 frames lost -> {path}\n"
+    end, labels, *following = err.splitlines()
+    assert end == f"the stream ended: 10.0 s, 1000 frames, {n} labels, 0 frames lost -> {path}"
+    for name in {label.name for label in session.labels}:
+        assert f"{name} {sum(label.name == name for label in session.labels)}" in labels
+    assert following == [
+        f"next: streamrnn inspect {path}",
+        f"      streamrnn train {path} -o model.safetensors",
+    ]
 
 
 def test_duration_is_stream_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -51,7 +58,7 @@ def test_keys_set_labels(
         source = "sim:signals?seconds=2&speed=0&plan=null"
         code, _, err = main(capsys, "record", source, "-o", path, "--keys", "l=left")
     assert code == 0
-    assert err.startswith("key l: left\n")
+    assert err.startswith("keys  l: left   u: undo the last one   q: finish\n")
     labels = read_session(path).labels
     assert [label.source for label in labels if label.name == "left"] == ["keys"]
 
@@ -64,7 +71,7 @@ def test_progress_is_said_each_second_and_a_signal_ends_it(
     code, _, err = main(capsys, "record", "sim:signals", "-o", tmp_path / "a.mcap")
     timer.join()
     assert code == 0
-    progress, summary = err.splitlines()
+    progress, summary, *_ = err.splitlines()
     assert re.fullmatch(r"1\.\d s, 1\d\d frames, \d labels, 0 frames lost, \d+ frames/s", progress)
     assert summary.startswith("stopped: ")
     assert len(read_session(tmp_path / "a.mcap")) > 100
