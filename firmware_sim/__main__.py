@@ -106,6 +106,18 @@ def _parser() -> _Parser:
     return parser
 
 
+def _proxy_parser() -> _Parser:
+    from firmware_sim.proxy.program import add_arguments
+
+    parser = _Parser(
+        prog="firmware-sim proxy",
+        description="Stands between any client and any server of TCP, and damages what the server "
+        "says. It prints where it listens first.",
+    )
+    add_arguments(parser)
+    return parser
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the program; return its exit status.
 
@@ -114,12 +126,18 @@ def main(argv: list[str] | None = None) -> int:
     argv : list of str, optional
         Arguments; those of the process by default.
     """
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    is_proxy = words[:1] == ["proxy"]
+    arguments = _proxy_parser().parse_args(words[1:]) if is_proxy else _parser().parse_args(words)
     stop = threading.Event()
     before = {
         number: signal.signal(number, _stopper(stop)) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
+        if is_proxy:
+            from firmware_sim.proxy.program import run
+
+            return run(arguments, stop)
         return _run(arguments, stop)
     except ConfigError as error:
         return _complain(error, 2)

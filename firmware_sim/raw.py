@@ -96,6 +96,10 @@ class RawBoard:
         """Return what has been sent."""
         return {"n_bytes_sent": self._n_bytes, "n_pieces_sent": self._n_pieces}
 
+    def take_log(self) -> list[dict[str, Any]]:
+        """Return nothing: nothing happens but what was recorded."""
+        return []
+
     def _look(self) -> None:
         self._next = next(self._pieces, None)
 

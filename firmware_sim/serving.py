@@ -10,13 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Protocol, Self, TextIO
 
 from firmware_sim.board import Board
 from firmware_sim.cables.server import BoardServer
 from firmware_sim.memory import MemoryLink
 from firmware_sim.raw import RawBoard
 from streamrnn.core.errors import ConfigError
+from streamrnn.core.types import Marker
 from streamrnn.wire.encode import Encoder
 
 #: How often is looked whether it is over.
@@ -88,19 +89,32 @@ def serve_stdout(
             truth.update()
 
 
+class Truthful(Protocol):
+    """What has a truth to tell."""
+
+    def truth(self) -> dict[str, Any]:
+        """Return the counts."""
+        ...
+
+    def take_log(self) -> list[dict[str, Any]]:
+        """Return what happened since the last call."""
+        ...
+
+
 class TruthFile:
-    """Labels as they are sent and, at the end, the counts, as JSON lines.
+    """Faults and labels as they happen and, at the end, the counts, as JSON lines.
 
     Parameters
     ----------
     name : str or None
         None: nothing is written.
-    board : Board or RawBoard
+    what : Truthful
+        A board, or a proxy.
     """
 
-    def __init__(self, name: str | None, board: Board | RawBoard) -> None:
-        self._board = board
-        self._n = 0
+    def __init__(self, name: str | None, what: Truthful) -> None:
+        self._what = what
+        self._last: Marker | None = None
         self._file: TextIO | None = Path(name).open("w", encoding="utf-8") if name else None
 
     def __enter__(self) -> Self:
@@ -115,16 +129,15 @@ class TruthFile:
     ) -> None:
         """Write what is left, and the counts."""
         self.update()
-        self._write({"type": "faults", **self._board.truth()})
+        self._write({"type": "faults", **self._what.truth()})
         if self._file is not None:
             self._file.close()
 
     def update(self) -> None:
-        """Write the label boundaries that are new."""
-        markers = [] if isinstance(self._board, RawBoard) else self._board.device.truth
-        while self._n < len(markers):
-            marker = markers[self._n]
-            self._n += 1
+        """Write what is new."""
+        for line in self._what.take_log():
+            self._write(line)
+        for marker in self._new_labels():
             self._write(
                 {
                     "type": "label",
@@ -133,6 +146,17 @@ class TruthFile:
                     "t_us": marker.t_us,
                 }
             )
+
+    def _new_labels(self) -> list[Marker]:
+        if not isinstance(self._what, Board):
+            return []
+        # The board forgets old ones, so that only the last that was seen tells which are new.
+        markers = list(self._what.device.truth)
+        begin = len(markers)
+        while begin and markers[begin - 1] is not self._last:
+            begin -= 1
+        self._last = markers[-1] if markers else self._last
+        return markers[begin:]
 
     def _write(self, document: dict[str, Any]) -> None:
         if self._file is not None:
