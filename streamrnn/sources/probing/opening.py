@@ -140,8 +140,12 @@ def _explain(
     url = with_option(url, "baud", str(baud))
     source, link_again, _ = _tapped(url)
     source.open()
-    note = f"wrong baud rate: it speaks at {baud}, not {wrong}: add baud={baud} to the address"
-    return Opened(source, link_again, url, (note,))
+    return Opened(source, link_again, url, (wrong_baud(baud, wrong),))
+
+
+def wrong_baud(right: int, wrong: int) -> str:
+    """Return that a port speaks at another rate than was asked for."""
+    return f"wrong baud rate: it speaks at {right}, not {wrong}: add baud={right} to the address"
 
 
 def _nothing_fits(name: str, baud: int, head: _Head, rates: tuple[int, ...]) -> SourceError:
