@@ -188,7 +188,8 @@ def n_damaged(counters: dict[str, int]) -> int:
 def lost_share(d: dict[str, Any]) -> float:
     """Return the share of frames that were lost on the way, 0..1."""
     n_lost: int = d["counters"]["n_lost_frames"]
-    return n_lost / max(1, n_lost + d["n_frames"])
+    n_frames: int = d["n_frames"]
+    return n_lost / max(1, n_lost + n_frames)
 
 
 def _frames(d: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ _TEXT_SHARE = 0.9
 _TEXT = bytes([*b"\t\r\n", *range(0x20, 0x7F)])
 
 
-def text_share(data: bytes) -> float:
+def text_share(data: bytes | bytearray) -> float:
     """Return the share of bytes that are readable ASCII; 0.0 of none."""
     return 1.0 - len(data.translate(None, _TEXT)) / len(data) if data else 0.0
 

@@ -58,23 +58,26 @@ class Finder:
         if self._is_known:
             return self.address
         ports = self._lister()
-        path = self._first(ports)
+        board = self._first(ports)
+        path = self.address
+        if board is not None:
+            self._has_twin = sum(is_same_board(port, board) for port in ports) > 1
+            self.port = board
+            path = path if self._names_a_path else board.path
         self._is_known = os.path.exists(path)
-        same = [p for p in ports if self.port is not None and is_same_board(p, self.port)]
-        self._has_twin = len(same) > 1
         return path
 
-    def _first(self, ports: Sequence[Port]) -> str:
+    @property
+    def _names_a_path(self) -> bool:
+        return self.address != _AUTO and not self.address.startswith(_USB)
+
+    def _first(self, ports: Sequence[Port]) -> Port | None:
         if self.address == _AUTO:
-            self.port = _only(ports)
-        elif self.address.startswith(_USB):
-            self.port = _by_serial_number(ports, self.address[len(_USB) :])
-        else:
-            real = os.path.realpath(self.address)
-            here = [p for p in ports if p.is_usb and os.path.realpath(p.path) == real]
-            self.port = here[0] if here else None
-            return self.address
-        return self.port.path
+            return _only(ports)
+        if self.address.startswith(_USB):
+            return _by_serial_number(ports, self.address[len(_USB) :])
+        real = os.path.realpath(self.address)
+        return next((p for p in ports if p.is_usb and os.path.realpath(p.path) == real), None)
 
     def _again(self, board: Port) -> str:
         """Return where a board is now; what was named stays its name as long as it fits."""
