@@ -10,15 +10,16 @@ from collections import deque
 
 from firmware_sim.clock import DriftingClock, Jitter
 from firmware_sim.fetch import Fetcher
+from firmware_sim.hardware import check_hardware
 from firmware_sim.origin import Origin
 from firmware_sim.packer import Packer
 from firmware_sim.packet import Packet
+from firmware_sim.requests import Requests
 from firmware_sim.texts import PANIC
 from firmware_sim.uart import Uart
 from streamrnn.core.types import Marker
 from streamrnn.wire.encode import Encoder
 from streamrnn.wire.packet import DELIMITER, Command, PacketType, Ping, frame_time_us
-from streamrnn.wire.reference import ReferenceDecoder
 from streamrnn.wire.schema import Hello
 
 #: HELLO before START, and after it, so that a listener can always join.
@@ -27,8 +28,6 @@ HELLO_STREAMING_US = 5_000_000
 #: The end marker is said this often, this far apart, in case one is lost.
 N_END_MARKERS = 3
 END_MARKER_US = 50_000
-#: A request that comes again within this time is a retry; later, another host may count anew.
-RETRY_US = 2_000_000
 #: Packets a second that a board sends when it may choose.
 _PACKETS_PER_S = 100.0
 #: Label boundaries that are remembered.
@@ -97,7 +96,9 @@ class Device:
         banner: bytes = b"",
         seed: int = 0,
     ) -> None:
-        _check(frames_per_packet, drift_ppm, wander_ppm, jitter_us, baud, fifo_bytes, boot_us)
+        check_hardware(
+            frames_per_packet, drift_ppm, wander_ppm, jitter_us, baud, fifo_bytes, boot_us
+        )
         self.origin = origin
         self.truth: list[Marker] = []
         self.n_frames_sent = 0
@@ -125,9 +126,7 @@ class Device:
 
     def _begin(self, power_us: int) -> None:
         """Forget everything; the power is on from `power_us`."""
-        self._decoder = ReferenceDecoder()
-        self._last: tuple[int, str, int] | None = None
-        self._answer = (True, "")
+        self._requests = Requests(self._act)
         self._replies: deque[Packet] = deque()
         self._schema = self.origin.hello.schema_id
         self._packer = Packer(self._fetcher, self._k, self._schema)
@@ -236,26 +235,17 @@ class Device:
         """Take bytes from the host; the answers come with the next `poll`."""
         if self._now_us < self._power_us or self._clock_us < self._boot_delay_us:
             return
-        for item in self._decoder.push(data):
-            if isinstance(item, Command):
-                self._obey(item)
-            elif isinstance(item, Ping):
-                t_us = self._stamp_us()
+        for item in self._requests.read(data, self._clock_us):
+            t_us = self._stamp_us()
+            if isinstance(item, Ping):
                 pong = self._encoder.pong(item.token, self.next_seq, t_us)
                 self._replies.append(self._packet(pong, PacketType.PONG, t_us))
-
-    def _obey(self, command: Command) -> None:
-        """Act on a command once, and answer it however often it is sent."""
-        last, clock_us = self._last, self._clock_us
-        is_retry = last is not None and last[:2] == (command.request_id, command.name)
-        if last is None or not is_retry or clock_us - last[2] > RETRY_US:
-            self._answer = self._act(command)
-        self._last = (command.request_id, command.name, clock_us)
-        t_us = self._stamp_us()
-        ack = self._encoder.ack(command.request_id, *self._answer, self.next_seq, t_us)
-        self._replies.append(self._packet(ack, PacketType.ACK, t_us))
-        if command.name == "DESCRIBE":
-            self._next_hello_us = self._clock_us
+                continue
+            request_id = item.command.request_id
+            ack = self._encoder.ack(request_id, item.ok, item.message, self.next_seq, t_us)
+            self._replies.append(self._packet(ack, PacketType.ACK, t_us))
+            if item.command.name == "DESCRIBE":
+                self._next_hello_us = self._clock_us
 
     def _act(self, command: Command) -> tuple[bool, str]:
         if command.name == "START":
@@ -435,28 +425,3 @@ class Device:
         t_us = self._stamp_us()
         data = self._encoder.event({"kind": "end"}, self.next_seq, t_us)
         return self._packet(data, PacketType.EVENT, t_us)._replace(is_end=True)
-
-
-def _check(  # noqa: PLR0917
-    frames_per_packet: int | None,
-    drift_ppm: float,
-    wander_ppm: float,
-    jitter_us: float,
-    baud: int,
-    fifo_bytes: int,
-    boot_us: int,
-) -> None:
-    if frames_per_packet is not None and frames_per_packet < 1:
-        raise ValueError(f"frames_per_packet must be 1 or more, got {frames_per_packet}")
-    if not abs(drift_ppm) <= 100_000:
-        raise ValueError(f"drift_ppm must lie in -100000..100000, got {drift_ppm}")
-    if not 0 <= wander_ppm <= 10_000:
-        raise ValueError(f"wander_ppm must lie in 0..10000, got {wander_ppm}")
-    if not 0 <= jitter_us <= 1e6:
-        raise ValueError(f"jitter_us must lie in 0..1000000, got {jitter_us}")
-    if baud and not 300 <= baud <= 100_000_000:
-        raise ValueError(f"baud must lie in 300..100000000, or be 0 for no limit, got {baud}")
-    if not 1 <= fifo_bytes <= 1 << 24:
-        raise ValueError(f"fifo_bytes must lie in 1..{1 << 24}, got {fifo_bytes}")
-    if not 0 <= boot_us <= 60_000_000:
-        raise ValueError(f"a boot takes 0..60 s, got {boot_us / 1e6:g} s")

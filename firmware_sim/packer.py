@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from firmware_sim.fetch import Cut, Fetcher
-from streamrnn.core.types import U8
+from streamrnn.core.types import I64, U8
 from streamrnn.wire.encode import frame_packet
 from streamrnn.wire.packet import HEADER, TRAILER, VERSION, PacketType
 
@@ -62,7 +62,7 @@ class Packer:
         self._made = dict(zip(seq.tolist(), zip(t_us.tolist(), packets, strict=True), strict=True))
 
 
-def data_packets(payload: bytes, seq: np.ndarray, t_us: np.ndarray, schema: int) -> list[bytes]:
+def data_packets(payload: bytes, seq: I64, t_us: I64, schema: int) -> list[bytes]:
     """Return DATA packets of one length, ready to be sent: what `frame_packet` returns for each.
 
     Parameters
@@ -84,16 +84,19 @@ def data_packets(payload: bytes, seq: np.ndarray, t_us: np.ndarray, schema: int)
     rows = np.zeros((n, n_body + TRAILER.size + 2), np.uint8)
     rows[:, 1 : 1 + HEADER.size] = header.view(np.uint8).reshape(n, HEADER.size)
     rows[:, 1 + HEADER.size : 1 + n_body] = np.frombuffer(payload, np.uint8).reshape(n, n_payload)
-    checks = [zlib.crc32(row[1 : 1 + n_body]) for row in rows]
+    bodies = memoryview(rows.tobytes())
+    width = rows.shape[1]
+    starts = range(1, n * width, width)
+    checks = [zlib.crc32(bodies[at : at + n_body]) for at in starts]
     rows[:, 1 + n_body : -1] = np.array(checks, "<u4").view(np.uint8).reshape(n, TRAILER.size)
     if not _stuff(rows):
-        at = [row[1 + HEADER.size : 1 + n_body].tobytes() for row in rows]
+        parts = [payload[at : at + n_payload] for at in range(0, len(payload), n_payload)]
         return [
             frame_packet(PacketType.DATA, part, seq=s, t_us=t, schema=schema)
-            for part, s, t in zip(at, seq.tolist(), t_us.tolist(), strict=True)
+            for part, s, t in zip(parts, seq.tolist(), t_us.tolist(), strict=True)
         ]
-    data, width = rows.tobytes(), rows.shape[1]
-    return [data[at : at + width] for at in range(0, len(data), width)]
+    data = rows.tobytes()
+    return [data[at - 1 : at - 1 + width] for at in starts]
 
 
 def _stuff(rows: U8) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from firmware_sim.device import Packet
+from firmware_sim.packet import Packet
 
 #: Start bit, eight data bits, stop bit.
 BITS_A_BYTE = 10

@@ -134,11 +134,9 @@ class ByteFaults:
 
 def _burst(fault: Fault, first: int, rng: np.random.Generator) -> list[int]:
     """Return the bits that a burst flips: the first one, and others within reach."""
-    others = (
-        rng.choice(fault.within_bits - 1, fault.n_bits - 1, replace=False)
-        if (fault.n_bits > 1)
-        else []
-    )
+    if fault.n_bits == 1:
+        return [first]
+    others = rng.choice(fault.within_bits - 1, fault.n_bits - 1, replace=False)
     return [first, *(first + 1 + int(other) for other in others)]
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from firmware_sim.faults.hits import Hits, generator
 from firmware_sim.faults.plan import PACKET_KINDS, FaultPlan
-
-if TYPE_CHECKING:
-    from firmware_sim.device import Packet
+from firmware_sim.packet import Packet
 
 
 class PacketFaults:
