@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
 from streamrnn.core.errors import ConfigError
@@ -85,6 +86,13 @@ EXAMPLES = {
 _SECRETS = ("user", "password")
 
 
+@runtime_checkable
+class _Timed(Protocol):
+    """A source of frames that says when they arrive."""
+
+    timer: Timer | None
+
+
 def open_source(
     url: str,
     *,
@@ -127,7 +135,10 @@ def open_source(
     if make_frames is not None:
         if tap is not None:
             raise ConfigError(f"{scheme}: gives frames: there are no undecoded bytes to keep")
-        return make_frames(rest)
+        source = make_frames(rest)
+        if isinstance(source, _Timed):
+            source.timer = timer
+        return source
     make_link = LINKS.get(scheme, *SOURCES.names())
     options, rest = _split(rest, is_plugin=scheme not in LINKS.builtins)
     link = make_link(rest)

@@ -12,6 +12,7 @@ import numpy as np
 from streamrnn.core.errors import SourceError, SourceTimeout
 from streamrnn.core.link import LinkLostError
 from streamrnn.core.types import Counters, End, Frames, Gap, Item, StreamInfo
+from streamrnn.sources.base import Timer
 from streamrnn.sources.timing import StreamTiming, TimingReport
 from streamrnn.sources.timing.stream import DeviceClock
 
@@ -76,12 +77,18 @@ class FeedSource:
     feed : Feed
     clock : callable
         Seconds, monotonic.
+
+    Attributes
+    ----------
+    timer : Timer or None
+        Is told when frames arrive.
     """
 
     live = True
 
     def __init__(self, feed: Feed, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = feed.name
+        self.timer: Timer | None = None
         self._feed = feed
         self._clock = clock
         self._counters = Counters()
@@ -178,6 +185,8 @@ class FeedSource:
     def _taken(self, pulled: list[Frames | Gap]) -> list[Item]:
         """Count what came."""
         now_ns = time.perf_counter_ns()
+        if self.timer is not None and pulled:
+            self.timer.arrive()
         items: list[Item] = []
         counters = self._counters
         for item in pulled:
@@ -201,7 +210,6 @@ class FeedSource:
             expected = first if self._next_seq is None else self._next_seq
             counters.n_lost_frames += last + 1 - expected - len(frames)
             counters.n_frames += len(frames)
-            counters.n_packets += 1
             self._next_seq = last + 1
             if self._timing is not None:
                 self._timing.arrived(frames, now_ns)
