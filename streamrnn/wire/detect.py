@@ -92,6 +92,11 @@ class Detector:
         return self._words.last
 
     @property
+    def n_text_lines(self) -> int:
+        """Lines of such text so far: of what was refused, the part that is no damage."""
+        return self._words.n_lines
+
+    @property
     def trouble(self) -> str:
         """Why lines that could be read are refused: the options do not fit them; else ``""``."""
         return "" if self.format else self._lines.trouble

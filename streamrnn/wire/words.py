@@ -42,18 +42,21 @@ class Words:
     ----------
     last : str
         That line, escaped, at most `MAX_WORDS` characters; ``""`` when there was none.
+    n_lines : int
+        Lines of text so far.
     """
 
     def __init__(self) -> None:
         self.last = ""
+        self.n_lines = 0
         self._weight = -1  # of `last` in the block that goes on; -1: none goes on
 
     def take(self, line: bytes) -> None:
         """Take a line that is no data; one without words, or of bytes, says nothing."""
         head = line[: 2 * MAX_WORDS]
-        n_foreign = len(head.translate(None, _ASCII))
-        if not _WORD.search(head) or _CONTROL.search(head) or 10 * n_foreign > len(head):
+        if not _is_text(head):
             return
+        self.n_lines += 1
         weight = 2 if _PANIC.search(head) else 1 if _BOOT.search(head) else 0
         if weight > self._weight or weight == self._weight < 2:
             self._weight = weight
@@ -61,6 +64,7 @@ class Words:
 
     def take_back(self, line: bytes) -> None:
         """Forget a line that has turned out to be data."""
+        self.n_lines -= _is_text(line[: 2 * MAX_WORDS])
         if self.last == _shown(line[: 2 * MAX_WORDS]):
             self.last = ""
             self._weight = -1
@@ -93,8 +97,19 @@ class Words:
                 self.end_block()
 
 
+def _is_text(line: bytes) -> bool:
+    n_foreign = len(line.translate(None, _ASCII))
+    is_bytes = _CONTROL.search(line) is not None or 10 * n_foreign > len(line)
+    return _WORD.search(line) is not None and not is_bytes
+
+
 def _shown(line: bytes) -> str:
     return printable(line.decode("utf-8", "backslashreplace").strip(), MAX_WORDS)
+
+
+def _line_end(data: bytes) -> int:
+    """Return where the last line ends, -1 if none does."""
+    return max(data.rfind(b"\n"), data.rfind(b"\r"))
 
 
 class Reader(Protocol):
@@ -123,7 +138,7 @@ class Listener:
         self._decoder = decoder
         self._words = words
         self._take = words.take_from_packets if is_wire else words.take_from_lines
-        self._ends = (b"\0",) if is_wire else (b"\n", b"\r")
+        self._is_wire = is_wire
         self._unended = b""
         self._n_refused = decoder.n_refused
 
@@ -132,7 +147,7 @@ class Listener:
         if not isinstance(data, bytes):
             data = bytes(data)
         items = self._decoder.push(data)
-        end = 1 + max(map(data.rfind, self._ends))
+        end = 1 + (data.rfind(0) if self._is_wire else _line_end(data))
         if not end:
             self._unended = (self._unended + data)[-_MAX_UNENDED:]
             return items

@@ -99,6 +99,7 @@ def test_a_header_line_names_the_columns(header: bytes, names: tuple[str, ...]) 
     counters = reader.counters
     assert counters.n_bad_content + counters.extra["n_half_lines"] == (names[0] == "ch0")
     assert reader.last_words == "" or names[0] == "ch0"
+    assert reader.n_text_lines == (reader.last_words != "")
 
 
 def test_units_of_a_header() -> None:

@@ -33,8 +33,14 @@ def test_a_panic_inside_a_text_stream_is_junk_and_its_words_are_kept(form: str) 
     assert reader.last_words == PANIC_WORDS
     assert len(frames_of(items)) == 5
     assert reader.counters.n_bad_content == N_PANIC_LINES + N_BOOT_LINES
+    n_text_lines = reader.n_text_lines
+    assert 0 < n_text_lines <= N_PANIC_LINES + N_BOOT_LINES
     reader.push(BOOT + lines)
-    assert reader.last_words.startswith("rst:0x1 (POWERON_RESET)")
+    words = reader.last_words
+    assert words.startswith("rst:0x1 (POWERON_RESET)")
+    reader.push(lines + lines[: len(lines) // 2].replace(b"0", b"#") + b"\r\n" + lines)
+    assert reader.last_words == words  # damaged data is no text
+    assert reader.n_text_lines < 2 * n_text_lines
 
 
 @given(CUTS)

@@ -260,5 +260,9 @@ class LineDecoder:
             counters.n_oversize += 1
         else:
             counters.n_bad_content += 1
-        if what == JUNK and line is not None:
+        if what == JUNK and line is not None and not self._is_damaged_data(line):
             self._words.take(line)
+
+    def _is_damaged_data(self, line: bytes) -> bool:
+        """Return whether a line of junk looks like data that did not come through whole."""
+        return b'":' in line or any(name + b":" in line for name in self._names)
