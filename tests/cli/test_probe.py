@@ -144,11 +144,15 @@ def test_what_is_known_is_said_before_the_trouble(
 
 
 def test_ctrl_c_shows_what_is_known_so_far() -> None:
-    process = start("probe", "sim:", "--seconds", "60")
-    assert process.stderr is not None
-    assert process.stderr.readline() == b"sim:: listening for 60 s ...\n"
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    with start("probe", "sim:", "--seconds", "60") as process:
+        try:
+            assert process.stderr is not None
+            heard = iter(process.stderr.readline, b"")
+            assert any(line == b"sim:: listening for 60 s ...\n" for line in heard)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert b"  device    simulated IMU" in out
 
