@@ -82,7 +82,7 @@ def command(
     """
     from streamrnn.cli.keys import Keys, open_keys
     from streamrnn.cli.live import say, say_when_compiling, stop_on_signals
-    from streamrnn.cli.record_file import recording_path, summary
+    from streamrnn.cli.record_file import recording_path, say_dropped, summary
     from streamrnn.cli.record_view import open_screen
     from streamrnn.runtime.flow import Flow
     from streamrnn.runtime.guide import Guide
@@ -133,8 +133,7 @@ def command(
         help_line = _help(key_text, has_plan=plan is not None)
         with open_screen(flow, recording, help_line, bell) as screen:
             _record(flow, recording, screen, keys, actions)
-    if tape is not None and tape.n_dropped_bytes:
-        say(f"! {tape.n_dropped_bytes} raw bytes came faster than they could be kept")
+    say_dropped(tape)
     for line in summary(flow, recording, path):
         say(line)
 

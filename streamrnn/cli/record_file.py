@@ -15,6 +15,7 @@ from streamrnn.core.text import printable
 if TYPE_CHECKING:
     from streamrnn.runtime.flow import Flow
     from streamrnn.runtime.recording import Recording
+    from streamrnn.sources.tap import Tape
 
 
 def recording_path(output: str, subject: str, now_s: float) -> Path:
@@ -78,6 +79,14 @@ def summary(flow: Flow, recording: Recording, path: Path) -> list[str]:
         lines.append(f"next: streamrnn inspect {quoted}")
         lines.append(f"      streamrnn train {quoted} -o model.safetensors")
     return lines
+
+
+def say_dropped(tape: Tape | None) -> None:
+    """Say so if undecoded bytes are missing in the file."""
+    from streamrnn.cli.live import say
+
+    if tape is not None and tape.n_dropped_bytes:
+        say(f"! {tape.n_dropped_bytes} raw bytes came faster than they could be written")
 
 
 def _of_the_guide(recording: Recording) -> list[str]:

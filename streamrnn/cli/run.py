@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from streamrnn.cli.explain import explain_option
+from streamrnn.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from streamrnn.core.types import Item
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds of stream time.")
 @click.option("--view", is_flag=True, help="Show channels, probabilities and events live.")
 @click.option("--record", "record_path", type=click.Path(), help="Record what the run sees.")
+@click.option("--raw", is_flag=True, help="Of --record: keep the undecoded bytes, too.")
 @click.option(
     "--backend", default="cpu", show_default=True,
     help="cpu, cuda (a GPU), numpy, or auto: cuda where it works, else cpu.",
@@ -57,6 +60,7 @@ def command(
     duration: float | None,
     view: bool,
     record_path: str | None,
+    raw: bool,
     backend: str,
     precision: str,
     rate: float | None,
@@ -74,11 +78,13 @@ def command(
     """
     from streamrnn.cli.explain import open_explain
     from streamrnn.cli.live import load_model, ready_backend, say_summary, start, stop_on_signals
+    from streamrnn.cli.record_file import say_dropped
     from streamrnn.runtime.latency import StageTimer
     from streamrnn.runtime.loop import run_stream
     from streamrnn.runtime.pipeline import Pipeline
     from streamrnn.sinks import JsonlSink
     from streamrnn.sources import open_source, public_url
+    from streamrnn.sources.tap import Tape
 
     latency = latency or latency_path is not None
     if latency:
@@ -87,7 +93,12 @@ def command(
         check_picture(latency_path)
     bundle = load_model(model, config, precision)
     timer = StageTimer()
-    source = open_source(url, rate_hz=rate or 0.0, fallback_hz=bundle.stream_hz, timer=timer)
+    if raw and record_path is None:
+        raise ConfigError("--raw says what to record: give --record FILE")
+    tape = Tape() if raw else None
+    source = open_source(
+        url, rate_hz=rate or 0.0, fallback_hz=bundle.stream_hz, timer=timer, tap=tape
+    )
     ready = ready_backend(bundle, backend)
     with ExitStack() as stack:
         inputs = [name for name in (model, config, url.removeprefix("file:")) if name]
@@ -100,6 +111,7 @@ def command(
             explain.stream = source.info.name
         sinks: list[Sink] = []
         watchers: list[Callable[[Item], None]] = []
+        on_tick: Callable[[], None] | None = None
         out: BinaryIO = sys.stdout.buffer
         if record_path is not None:
             from streamrnn.runtime.recorder import Recorder
@@ -112,6 +124,7 @@ def command(
             stack.enter_context(closing(recorder))
             sinks.append(recorder)
             watchers.append(recorder.push)
+            on_tick = partial(recorder.tick, tape)
         if view:
             from streamrnn.cli.view import open_view
 
@@ -135,8 +148,10 @@ def command(
             drop=source.live if drop is None else drop,
             duration_s=duration,
             on_item=watchers,
+            on_tick=on_tick,
         )
     say_summary(result)
+    say_dropped(tape)
     if latency_path is not None:
         from streamrnn.cli.latency import write_picture
 

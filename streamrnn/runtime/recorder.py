@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Gap, Item, Label, Marker, StreamInfo
 from streamrnn.sessions.writer import SessionWriter
+from streamrnn.sources.tap import Tape
 
 _LOG = logging.getLogger(__name__)
 
@@ -154,13 +155,17 @@ class Recorder:
 
     # ---- files
 
-    def raw(self, reads: Iterable[tuple[bytes, int]]) -> None:
-        """Write undecoded bytes, each read with its host time in nanoseconds."""
-        for data, host_ns in reads:
-            self._writer.raw(data, host_ns)
+    def tick(self, tape: Tape | None = None) -> None:
+        """Put on disk what has waited for long enough; call it when nothing comes, too.
 
-    def tick(self) -> None:
-        """Put on disk what has waited for long enough; call it when nothing comes, too."""
+        Parameters
+        ----------
+        tape : Tape, optional
+            Undecoded bytes, written first.
+        """
+        if tape is not None:
+            for data, host_ns in tape.take():
+                self._writer.raw(data, host_ns)
         self._writer.tick()
 
     def close(self) -> None:

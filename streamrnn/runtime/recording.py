@@ -73,9 +73,7 @@ class Recording:
                 self.quality.interrupted()
                 if self.guide is not None:
                     self._take(self.guide.interrupt())
-        if self._tape is not None:
-            self.recorder.raw(self._tape.take())
-        self.recorder.tick()
+        self.recorder.tick(self._tape)
         self._remarks += self.quality.counters(self.source.counters)
         remarks, self._remarks = self._remarks, []
         return remarks
@@ -131,8 +129,7 @@ class Recording:
         """End the guide; a gesture that is being done is void. The file is not closed."""
         if self.guide is not None:
             self._take(self.guide.finish())
-        if self._tape is not None:
-            self.recorder.raw(self._tape.take())
+        self.recorder.tick(self._tape)
         return self.quality.finish()
 
     # ---- inside

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streamrnn.core.errors import SessionError
 from streamrnn.core.text import printable
+from streamrnn.core.types import StreamInfo
 from streamrnn.sessions import form
 from streamrnn.sessions.assemble import Assembly
 from streamrnn.sessions.chunk import MalformedChunkError
@@ -81,6 +82,25 @@ def session_paths(paths: Iterable[Path | str]) -> list[Path]:
             raise SessionError(f"no session (*.mcap) in the folder {path}")
         found += [file for file in files if not _is_later_part(file)]
     return found
+
+
+def is_session(path: Path | str) -> bool:
+    """Tell whether a file begins as an MCAP file does; `SessionError` if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except FileNotFoundError:
+        raise SessionError(f"no such file: {path}") from None
+    except OSError as error:
+        raise SessionError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def read_info(path: Path | str) -> tuple[StreamInfo, dict[str, str]]:
+    """Return what a session says of its stream, and its metadata, without reading its frames."""
+    document = _document(Path(path))
+    if document is None:
+        raise SessionError(f"{path} describes no session")
+    return document.info, dict(document.metadata)
 
 
 def part_paths(path: Path) -> list[Path]:

@@ -53,8 +53,8 @@ def test_lost_frames_are_an_error(
     board = replay._board
 
     @contextmanager
-    def other_board(file: str, speed: float) -> Iterator[str]:
-        with board(str(shorter), speed) as path:
+    def other_board(arguments: list[str], speed: float) -> Iterator[str]:
+        with board([*arguments[:-1], str(shorter)], speed) as path:
             yield path
 
     monkeypatch.setattr(replay, "_board", other_board)
