@@ -131,7 +131,8 @@ def open_source(
     rest = rest.removeprefix("//")
     if not rest and scheme in EXAMPLES:
         raise ConfigError(f"{scheme}: needs an address: {EXAMPLES[scheme]}")
-    make_frames = None if scheme in LINKS.builtins else SOURCES.find(scheme)
+    make_link = None if scheme in SOURCES.builtins else LINKS.find(scheme)
+    make_frames = SOURCES.find(scheme) if make_link is None else None
     if make_frames is not None:
         if tap is not None:
             raise ConfigError(f"{scheme}: gives frames: there are no undecoded bytes to keep")
@@ -139,7 +140,7 @@ def open_source(
         if isinstance(source, _Timed):
             source.timer = timer
         return source
-    make_link = LINKS.get(scheme, *SOURCES.names())
+    make_link = make_link or LINKS.get(scheme, *SOURCES.names())
     options, rest = _split(rest, is_plugin=scheme not in LINKS.builtins)
     link = make_link(rest)
     if tap is not None:
