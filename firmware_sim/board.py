@@ -80,9 +80,7 @@ class Board:
             return
         self.device.handle(data)
         if self._first_start_us is None and self.device.has_started:
-            self._first_start_us = self.now_us
-            for order, fault in enumerate(self.plan.of(TIMED_KINDS)):
-                self._plan_edge(order, fault, fault.times_us())
+            self._begin_stream()
 
     def poll(self, now_us: int) -> list[tuple[bytes, int]]:
         """Return what goes out by `now_us`, but nothing beyond the next plugging or unplugging.
@@ -204,6 +202,12 @@ class Board:
     def _stream_us(self, true_us: int) -> int | None:
         start_us = self._first_start_us
         return None if start_us is None else true_us - start_us
+
+    def _begin_stream(self) -> None:
+        """Let stream time begin now."""
+        self._first_start_us = self.now_us
+        for order, fault in enumerate(self.plan.of(TIMED_KINDS)):
+            self._plan_edge(order, fault, fault.times_us())
 
     def _plan_edge(self, order: int, fault: Fault, times: Iterator[int]) -> None:
         time_us = next(times, None)
