@@ -8,6 +8,7 @@ through the probes of the last minutes, in which the short ones count.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import NamedTuple
 
@@ -90,6 +91,11 @@ class ClockSync:
         self._n_unanswered += 1
         self._due_ns = now_ns + (_FIRST_EVERY_NS if self._n_sent < N_FIRST else EVERY_NS)
         return self._encoder.ping(self._token)
+
+    @property
+    def due_s(self) -> float:
+        """When `due` will have something, seconds on its clock; infinite: never by itself."""
+        return math.inf if self._n_unanswered >= _N_DEAF else self._due_ns / 1e9
 
     def answered(self, pong: Pong, now_ns: int) -> None:
         """Take a PONG that arrived at `now_ns`; one that nobody asked for is ignored."""

@@ -7,28 +7,23 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from streamrnn.core.errors import SourceError, SourceTimeout
+from streamrnn.core.errors import SourceError
 from streamrnn.core.link import Link, LinkLostError
-from streamrnn.core.text import printable
 from streamrnn.core.types import Counters, End, Frames, Gap, Item, Marker, StreamInfo
-from streamrnn.sources.arrival import RateWatch
 from streamrnn.sources.base import Timer
 from streamrnn.sources.handshake import Handshake
-from streamrnn.sources.timing import StreamTiming, TimingReport
+from streamrnn.sources.listening import Listening
+from streamrnn.sources.timekeeper import Timekeeper
+from streamrnn.sources.timing import TimingReport
+from streamrnn.sources.watch import Silence
 from streamrnn.wire.detect import Detector
 from streamrnn.wire.options import StreamOptions
-from streamrnn.wire.packet import Ack
+from streamrnn.wire.packet import Ack, Pong, WireItem
 
 _LOG = logging.getLogger(__name__)
 
-#: A link that said nothing of use for this long is asked to describe itself.
-ASK_AFTER_S = 0.1
-#: ... and asked again after this long: it may have been booting.
-ASK_AGAIN_S = 0.5
 #: A link that went away is tried again this often; replug to first frame stays below 250 ms.
 POLL_S = 0.02
-
-_TEXT_BYTES = frozenset(b"\t\r\n" + bytes(range(0x20, 0x7F)))
 
 
 class StreamSource:
@@ -68,7 +63,7 @@ class StreamSource:
         options: StreamOptions | None = None,
         open_timeout_s: float = 5.0,
         garbage_s: float = 2.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.perf_counter,
         timer: Timer | None = None,
     ) -> None:
         self.link = link
@@ -80,15 +75,19 @@ class StreamSource:
         self._clock = clock
         self._timer = timer
         self._detector = Detector(options, rate_hz)
-        self._handshake = Handshake()
-        self._watch = RateWatch(rate_hz if self.live else 0.0)
+        self._handshake = Handshake(self.name, open_timeout_s)
+        self._times = Timekeeper()
+        self._silence = Silence(0.0)
         self._info: StreamInfo | None = None
-        self._timing: StreamTiming | None = None
         self._ready: list[Item] = []
-        self._n_unplugs = 0
-        self._started = self._flowing = self._ended = self._down = False
-        self._was_flowing = False
-        self._silent_until_s = 0.0
+        self._n_outages = self._n_unplugs = 0
+        self._n_dumb_bytes = 0  # since the last frame
+        self._words_said = ""
+        self._started = self._flowing = self._ended = False
+        self._now_s = 0.0
+        # The link is away; it was back, but nothing has come yet.
+        self._down = self._unproven = False
+        self._retry_in_s = 0.0
 
     @property
     def info(self) -> StreamInfo:
@@ -99,13 +98,19 @@ class StreamSource:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """Say so when times are not measured but counted: text has no clock."""
-        return {"clock": "counted"} if self._detector.is_text else {}
+        """Say so when times are not measured but counted: most text has no clock."""
+        said = {"clock": "counted"} if self._detector.is_counted else {}
+        return {**said, "rate": "measured"} if self._times.measured_hz else said
 
     @property
     def format(self) -> str:
         """Form of the stream, as `Detector` names it; ``""`` while it is not known."""
         return self._detector.format or ""
+
+    @property
+    def last_words(self) -> str:
+        """The newest text that came between the data, escaped: a panic, a log."""
+        return self._detector.last_words
 
     @property
     def counters(self) -> Counters:
@@ -118,11 +123,10 @@ class StreamSource:
     @property
     def timing(self) -> TimingReport | None:
         """What the times of the frames tell so far."""
-        if self._timing is None:
+        report = self._times.report()
+        if report is None:
             return None
-        return replace(
-            self._timing.report(), n_duplicates=self._detector.counters.n_duplicate_frames
-        )
+        return replace(report, n_duplicates=self._detector.counters.n_duplicate_frames)
 
     def open(self) -> None:
         """Connect and find out what the stream is.
@@ -135,14 +139,43 @@ class StreamSource:
             It cannot be opened, or what comes is neither wire packets nor lines of numbers.
         """
         self.link.open()
+        hint = getattr(self.link, "silence_hint", "")
+        listening = Listening(self.name, self._clock(), hint, self._open_timeout_s, self._garbage_s)
         try:
-            self._listen()
-        except LinkLostError as error:
-            self.link.close()
-            raise SourceError(f"{self.name} went away while it was being opened") from error
+            while self._info is None:
+                try:
+                    self._listen(listening)
+                except LinkLostError as error:
+                    self._open_again(listening, error)
         except BaseException:
             self.link.close()
             raise
+
+    def measure(self, span_s: float) -> None:
+        """Listen for a while if nobody says the rate, and take it from what comes; none is lost.
+
+        A rate near a round one is taken for that. Without enough frames the rate stays unknown.
+
+        Parameters
+        ----------
+        span_s : float
+            5 s tell the rate of most streams within 0.1 %.
+
+        Raises
+        ------
+        SourceError
+            As `read`.
+        """
+        if self.info.rate_hz > 0 or not self.live:
+            return
+        items: list[Item] = []
+        until_s = self._clock() + span_s
+        while not self._ended and self._clock() < until_s:
+            items += self.read(max(0.0, until_s - self._clock()))
+        if self._times.measure():
+            self._info = self._times.rated(self.info)
+            items = [self._times.stamped(item) for item in items]
+        self._ready = items + self._ready
 
     def read(self, timeout_s: float) -> list[Item]:
         """Return the next items; see `streamrnn.sources.base.Source`."""
@@ -153,12 +186,19 @@ class StreamSource:
             return []
         if self._down:
             return self._wait_for_return(timeout_s)
-        if self._timing is not None and self._timing.is_due:
-            self._timing.catch_up()
         try:
+            trouble = self._times.catch_up()
+            if trouble:
+                _LOG.warning("%s: %s", self.name, trouble)
             if not self._flowing:
                 timeout_s = min(timeout_s, self._before_frames())
-            return self._take(self.link.read(timeout_s))
+            elif self._now_s >= self._times.ping_s:
+                self._send(self._times.ping(self._clock()))
+            data = self.link.read(timeout_s)
+            if data:
+                return self._take(data)
+            self._look_for_silence(self._clock())
+            return []
         except LinkLostError as error:
             return self._lost(error)
         except EOFError:
@@ -167,185 +207,210 @@ class StreamSource:
 
     def close(self) -> None:
         """Tell the board to stop, as far as it listens, and disconnect."""
-        if self._started and not self._down and self._detector.format == "wire":
-            try:
-                self.link.write(self._handshake.command("STOP"))
-            except LinkLostError as error:
-                _LOG.debug("%s: no STOP: %s", self.name, error)
+        if self._started and not self._down and self._is_board:
+            self._send(self._handshake.command("STOP"))
         self.link.close()
         self._started = False
 
     # -- before the first frame ---------------------------------------------------------------
 
-    def _listen(self) -> None:
+    @property
+    def _is_board(self) -> bool:
+        """Whether there is somebody who takes commands."""
+        return self._detector.format == "wire" and not self._is_deaf
+
+    def _listen(self, listening: Listening) -> None:
         """Wait until the stream says what it is, asking when it does not."""
-        begin_s = self._clock()
-        ask_s = begin_s + ASK_AFTER_S
-        first_byte_s = 0.0
-        looks_like_text = True
-        n_bytes = 0
+        detector = self._detector
         while self._info is None:
             now_s = self._clock()
-            if n_bytes and self._detector.format is None and now_s > first_byte_s + self._garbage_s:
-                raise SourceError(
-                    f"{self.name}: no wire packets or number lines in {n_bytes} bytes: "
-                    "wrong baud rate?"
-                )
-            if now_s > begin_s + self._open_timeout_s:
-                raise self._nothing(n_bytes)
-            if now_s >= ask_s:
-                ask_s = now_s + ASK_AGAIN_S
-                # Nobody writes to a text stream, not even to one that has not ended a line yet.
-                if not n_bytes or not looks_like_text or self._detector.format == "wire":
-                    self.link.write(b"\0" + self._handshake.command("DESCRIBE"))
+            listening.check(now_s, detector.format is not None, detector.trouble)
+            if listening.must_ask(now_s, detector.format == "wire"):
+                self._send(b"\0" + self._handshake.command("DESCRIBE"))
             try:
-                data = self.link.read(min(0.02, max(0.0, ask_s - now_s)))
+                data = self.link.read(listening.wait_s(now_s))
             except EOFError:
-                raise SourceError(
-                    f"{self.name} ended after {n_bytes} bytes, before a whole frame came"
-                ) from None
+                raise listening.ended() from None
             if data:
-                first_byte_s = first_byte_s if n_bytes else self._clock()
-                looks_like_text = looks_like_text and _TEXT_BYTES.issuperset(data)
-                n_bytes += len(data)
+                listening.took(data, self._clock())
                 self._ready += self._take(data)
 
-    def _nothing(self, n_bytes: int) -> SourceError:
-        if n_bytes:
-            return SourceError(
-                f"{self.name}: {n_bytes} bytes came in {self._open_timeout_s:g} s, but no HELLO "
-                "and no three lines of numbers: is it the right device?"
-            )
-        hint = getattr(self.link, "silence_hint", "")
-        return SourceTimeout(
-            f"{self.name} is silent: nothing came in {self._open_timeout_s:g} s "
-            f"({hint or 'is the device powered, and its program running?'})"
-        )
+    def _open_again(self, listening: Listening, error: LinkLostError) -> None:
+        """Wait for a link that went away while it was being opened: the board may be booting."""
+        self.link.close()
+        while self.link.can_return and not listening.is_over(self._clock()):
+            time.sleep(POLL_S)
+            try:
+                self.link.open()
+            except SourceError as why:
+                _LOG.debug("%s", why)
+                continue
+            self._detector.resync()
+            return
+        raise SourceError(f"{self.name} went away while it was being opened") from error
 
     def _before_frames(self) -> float:
         """Do what is due before frames flow; return how long a read may wait, in seconds."""
         now_s = self._clock()
         if not self._started:
             self._started = True
-            self._silent_until_s = now_s + self._open_timeout_s
-            if self._detector.format == "wire" and not self._is_deaf:
-                self._handshake.start(now_s, patient=False)
-        command = self._handshake.due(now_s)
-        if command:
-            self.link.write(command)
-        if self._handshake.refusal:
-            why = printable(self._handshake.refusal)
-            raise SourceError(f"{self.name}: the device refuses to start: {why}")
-        if self._handshake.failed:
-            raise SourceTimeout(f"{self.name}: the device does not answer START")
-        if now_s > self._silent_until_s and not (self._was_flowing or self._n_unplugs):
-            raise SourceTimeout(
-                f"{self.name}: no frame came in {self._open_timeout_s:g} s after START"
-            )
-        return 0.02
+            self._handshake.begin(now_s, is_board=self._is_board)
+        self._send(self._handshake.due(now_s))
+        self._handshake.check(now_s)
+        return POLL_S
 
     # -- while frames flow --------------------------------------------------------------------
 
+    def _send(self, data: bytes) -> None:
+        """Send what there is; whether the link is lost, its next read tells.
+
+        What came before it was lost is still to be read.
+        """
+        if data:
+            try:
+                self.link.write(data)
+            except LinkLostError as error:
+                _LOG.debug("%s: nothing can be sent: %s", self.name, error)
+
     def _take(self, data: bytes) -> list[Item]:
-        """Decode bytes; keep what concerns the handshake, return the rest."""
-        if not data:
-            return []
-        now_ns = time.perf_counter_ns()
+        """Decode bytes; keep what concerns the board alone, return the rest."""
         items: list[Item] = []
         mark = self._timer.arrive() if self._timer else 0
+        self._now_s = now_s = self._clock()
         decoded = self._detector.push(data)
         if self._timer:
             self._timer.lap("decode", mark)
+        if self._unproven:
+            self._returned()
+        self._n_dumb_bytes += len(data)
         for item in decoded:
             if isinstance(item, Frames):
-                self._flowing = self._was_flowing = True
-                self._handshake.flowing()
-                if self._timing is not None:
-                    self._timing.arrived(item, now_ns)
-                if self._detector.is_text:
-                    self._compare_rate(len(item))
-            elif isinstance(item, Ack):
-                self._handshake.answered(item)
+                if not self._flowing or self._silence.is_noticed:
+                    self._flows(now_s)
+                self._silence.heard_s = now_s
+                self._n_dumb_bytes = 0
+                self._times.arrived(item, now_s)
+            elif not self._is_for_the_reader(item, now_s):
                 continue
-            elif isinstance(item, StreamInfo):
-                self._meet(item)
-            elif isinstance(item, Gap):
-                self._restart(item)
-            elif not isinstance(item, Marker | End):
-                continue
-            items.append(item)
+            items.append(self._times.stamped(item))
             if isinstance(item, End):
                 self._ended = True
                 break
+        if self._n_dumb_bytes:
+            self._look_for_silence(now_s)
         return items
+
+    def _is_for_the_reader(self, item: WireItem, now_s: float) -> bool:
+        """Act on an item that is no frames; return whether the reader is to see it."""
+        if isinstance(item, Ack):
+            self._handshake.answered(item)
+            self._times.acknowledged()
+        elif isinstance(item, Pong):
+            self._times.ponged(item, now_s)
+        elif isinstance(item, StreamInfo):
+            self._meet(item)
+        elif isinstance(item, Gap):
+            self._restart(item)
+        return isinstance(item, StreamInfo | Gap | Marker | End)
+
+    def _flows(self, now_s: float) -> None:
+        """Take note that frames come, behind a start or a silence."""
+        self._flowing = True
+        self._handshake.flowing()
+        silent_s = self._silence.ended(now_s)
+        if silent_s:
+            _LOG.warning("%s speaks again after %.1f s", self.name, silent_s)
 
     def _meet(self, info: StreamInfo) -> None:
         """Take what the stream says of itself."""
-        if self._timing is None or self._timing.nominal_hz != info.rate_hz:
-            self._timing = StreamTiming(
-                info.rate_hz,
-                has_clock=not self._detector.is_text,
-                has_arrivals=self.live,
-            )
+        old, info = self._info, self._times.rated(info)
+        if old is not None and info.name != old.name:
+            _LOG.warning("%s: another device answers: %s, not %s", self.name, info.name, old.name)
+        self._times.begin(
+            info,
+            is_counted=self._detector.is_counted,
+            is_board=self._is_board,
+            has_arrivals=self.live,
+        )
+        self._silence = Silence(info.rate_hz)
         self._info = info
 
-    def _compare_rate(self, n_frames: int) -> None:
-        rate_hz = self._watch.arrived(n_frames, self._clock())
-        if rate_hz:
-            _LOG.warning(
-                "%s: lines come at about %.0f Hz, not at %g Hz, so all times are wrong: "
-                "set the device to %g Hz, or say its rate (--rate)",
-                self.name,
-                rate_hz,
-                self._watch.rate_hz,
-                self._watch.rate_hz,
-            )
+    def _look_for_silence(self, now_s: float) -> None:
+        """Say once that no frame has come for too long, and prod the board."""
+        silent_s = self._silence.noticed(now_s) if self.live and not self._ended else 0.0
+        if silent_s:
+            n = self._n_dumb_bytes
+            what = f"{n} bytes came, but no frame" if n else "nothing comes"
+            _LOG.warning("%s is silent since %.1f s: %s%s", self.name, silent_s, what, self._said())
+            self._start_again(now_s)
 
     def _restart(self, gap: Gap) -> None:
         """After a boot the board waits for START again."""
-        if gap.restart and self._timing is not None:
-            self._timing.restarted()
-        if gap.restart and self._started and not self._is_deaf:
+        if not gap.restart:
+            return
+        _LOG.warning("%s: the device has booted%s", self.name, self._said())
+        self._times.restarted()
+        if self._started:
+            self._start_again(self._clock())
+
+    def _start_again(self, now_s: float) -> None:
+        if self._is_board:
             self._flowing = False
-            self._handshake.start(self._clock(), patient=True)
+            self._handshake.start(now_s, patient=True)
+
+    def _said(self) -> str:
+        """Return the device's last words for a warning, once."""
+        words = self._detector.last_words
+        if not words or words == self._words_said:
+            return ""
+        self._words_said = words
+        return f"; it last said: {words}"
+
+    # -- while the link is away ---------------------------------------------------------------
 
     def _lost(self, error: LinkLostError) -> list[Item]:
         self.link.close()
         if not self.link.can_return:
-            raise SourceError(f"{self.name} went away: {error}") from error
-        _LOG.warning("%s went away; waiting for it to come back", self.name)
+            raise SourceError(f"{self.name} went away: {error}{self._said()}") from error
         self._down = True
-        self._watch.restart()
-        if self._timing is not None and self._detector.is_text:
-            self._timing.restarted()
-        elif self._timing is not None:
-            self._timing.interrupted()
-        # Text has no sequence numbers: how much was lost meanwhile cannot be known.
+        if self._unproven:  # it was not back really
+            return []
+        self._n_outages += 1
+        self._retry_in_s = 0.0
+        _LOG.warning("%s went away; waiting for it to come back%s", self.name, self._said())
+        self._silence.excused()
+        self._times.interrupted()
+        # Text without numbers: how much was lost meanwhile cannot be known.
         return [Gap("unplug", restart=self._detector.is_text)]
 
     def _wait_for_return(self, timeout_s: float) -> list[Item]:
-        """Try to open the link again, up to `timeout_s`."""
-        until_s = self._clock() + timeout_s
-        while True:
-            try:
-                self.link.open()
-                break
-            except SourceError as error:
-                _LOG.debug("%s", error)
-            if self._clock() + POLL_S > until_s:
-                time.sleep(max(0.0, until_s - self._clock()))
-                return []
-            time.sleep(POLL_S)
-        _LOG.warning("%s is back", self.name)
-        self._down = False
-        self._n_unplugs += 1
-        self._detector.resync()
-        if self._detector.is_text:
-            return []
-        self._flowing = False
-        self._handshake.start(self._clock(), patient=True)
-        try:
-            self.link.write(b"\0" + self._handshake.command("DESCRIBE"))
-        except LinkLostError as error:
-            return self._lost(error)
+        """Try to open the link again when it is time, or wait for that, up to `timeout_s`."""
+        wait_s = min(self._retry_in_s, timeout_s)
+        if wait_s > 0.0:
+            time.sleep(wait_s)
+            self._retry_in_s -= wait_s
+        if self._retry_in_s <= 0.0:
+            self._retry_in_s = POLL_S
+            self._try_to_return()
         return []
+
+    def _try_to_return(self) -> None:
+        try:
+            self.link.open()
+        except SourceError as error:
+            _LOG.debug("%s", error)
+            return
+        self._down = False
+        self._unproven = True
+        self._n_unplugs = self._n_outages  # once, however often it goes again at once
+        self._silence.heard_s = self._clock()
+        self._detector.resync()
+        if self._is_board:
+            self._start_again(self._clock())
+            self._send(b"\0" + self._handshake.command("DESCRIBE"))
+
+    def _returned(self) -> None:
+        """Take note that a link that was away gives bytes again."""
+        self._unproven = False
+        self._times.returned()
+        _LOG.warning("%s is back", self.name)

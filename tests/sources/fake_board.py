@@ -15,7 +15,7 @@ import numpy as np
 
 from streamrnn.wire.decoder import WireDecoder
 from streamrnn.wire.encode import Encoder
-from streamrnn.wire.packet import Command
+from streamrnn.wire.packet import Command, Ping
 from streamrnn.wire.schema import ChannelGroup, Hello
 
 RATE_HZ = 100.0
@@ -35,6 +35,7 @@ class FakeBoard:
         self.boot_id = "boot-1"
         self.commands: list[Command] = []
         self.next_seq = 0
+        self.begin_us = time.perf_counter_ns() // 1000
         self.written_at: list[float] = []
         self._answers = answers
         self._ok = ok
@@ -94,6 +95,9 @@ class FakeBoard:
                         self.commands.append(item)
                         if self._answers:
                             self._answer(item)
+                    elif isinstance(item, Ping) and self._answers:
+                        t_us = time.perf_counter_ns() // 1000 - self.begin_us
+                        self.send(self._encoder.pong(item.token, self.next_seq, t_us))
             if self.streaming:
                 self._send_frames(1)
                 time.sleep(0.002)

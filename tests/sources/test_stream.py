@@ -190,7 +190,7 @@ def test_text_at_another_rate_than_stated_is_said_once(
     said = [record.getMessage() for record in caplog.records]
     if warned:
         assert len(said) == 1
-        assert "lines come at about 1000 Hz, not at 500 Hz" in said[0]
+        assert "lines come at 1000 Hz, not at 500 Hz" in said[0]
     else:
         assert said == []
 
@@ -232,7 +232,7 @@ def test_frames_are_as_good_as_an_answer() -> None:
     source = scripted(link)
     source.open()
     assert seqs(frames_until(source, 2)) == [0, 1]
-    for _ in range(100):  # silence behind the first frame is no error
+    for _ in range(15):  # silence behind the first frame is no error
         source.read(0.1)
     assert [c.name for c in link.commands()] == ["START"]
 
@@ -344,9 +344,10 @@ def test_a_link_that_goes_again_at_once_is_waited_for_again() -> None:
     items = frames_until(source, 1)
     link.now_s = 0.1
     items += frames_until(source, 1)
-    assert [i for i in items if isinstance(i, Gap)] == [Gap("unplug"), Gap("unplug")]
+    # it was not back really: nothing came between
+    assert [i for i in items if isinstance(i, Gap)] == [Gap("unplug")]
     assert seqs(items) == [0, 1]
-    assert source.counters.n_unplugs == 2
+    assert source.counters.n_unplugs == 1
 
 
 def test_info_needs_an_open_source() -> None:
