@@ -13,14 +13,16 @@ GPU_BENCH_S ?= 250
 GPU_KERNELS = $(if $(wildcard build/cubins),STREAMRNN_CUBIN_DIR=$${STREAMRNN_CUBIN_DIR:-$(CURDIR)/build/cubins})
 GPU_PYTHON = $(GPU_KERNELS) PYTHONPATH=$(CURDIR) PYTHONUNBUFFERED=1 timeout -k 10
 
-.PHONY: demo test test-slow check lint types layers coverage bench gpu-kernels test-gpu bench-gpu \
-	clean help
+.PHONY: demo test test-slow check lint types layers coverage bench reliability gpu-kernels test-gpu \
+	bench-gpu clean help
 
 help:
 	@echo "make demo    the whole job on a simulated board (installs into $(VENV) first)"
 	@echo "make test    the tests (installs into $(VENV) first)"
 	@echo "make check   lint, types, layers, tests with coverage"
 	@echo "make bench   every benchmark of speed; BENCH_PYTHON names an interpreter with the peers"
+	@echo "make reliability"
+	@echo "             damage, kills, a week, hostile files, ...; ARGS=--quick takes about a minute"
 	@echo "make gpu-kernels ARCH=sm_90a"
 	@echo "             compiles what a GPU runs into build/cubins, for a machine without the compiler"
 	@echo "make test-gpu bench-gpu PYTHON=python3"
@@ -52,6 +54,10 @@ coverage: $(VENV)/.test
 
 bench: $(VENV)/.run
 	$(BENCH_PYTHON) -m benchmarks.all $(ARGS)
+
+# Nothing of it needs a GPU, recordings or a network.
+reliability: $(VENV)/.test
+	@$(BIN)/python -m benchmarks.reliability $(ARGS)
 
 # Without ARCH for all architectures; the other machine is told by STREAMRNN_CUBIN_DIR=build/cubins.
 gpu-kernels: $(VENV)/.cuda
