@@ -77,7 +77,9 @@ class Source(Protocol):
         ...
 
 
-def split_options(rest: str, allowed: Iterable[str], where: str) -> tuple[str, dict[str, str]]:
+def split_options(
+    rest: str, allowed: Iterable[str], where: str, also: Iterable[str] = ()
+) -> tuple[str, dict[str, str]]:
     """Split ``PATH?key=value&key=value``.
 
     Parameters
@@ -88,6 +90,8 @@ def split_options(rest: str, allowed: Iterable[str], where: str) -> tuple[str, d
         Keys that exist.
     where : str
         For messages: ``"serial:"``.
+    also : iterable of str
+        Keys that were taken out before; for messages.
 
     Raises
     ------
@@ -100,8 +104,8 @@ def split_options(rest: str, allowed: Iterable[str], where: str) -> tuple[str, d
     for key in options:
         if key not in names:
             raise ConfigError(
-                f"{where} has no option {printable(key)!r}{did_you_mean(key, names)}; "
-                f"known: {', '.join(names)}"
+                f"{where} has no option {printable(key)!r}{did_you_mean(key, [*names, *also])}; "
+                f"known: {', '.join([*names, *also])}"
             )
     return address, options
 

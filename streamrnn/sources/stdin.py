@@ -9,6 +9,7 @@ from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.link import LinkLostError
 from streamrnn.core.text import printable
 from streamrnn.sources.base import split_options
+from streamrnn.wire.options import KEYS
 
 _READ_BYTES = 65_536
 
@@ -67,7 +68,7 @@ class StdinLink:
 
 def open_link(rest: str) -> StdinLink:
     """Return the link of ``stdin:``."""
-    address, _ = split_options(rest, (), "stdin:")
+    address, _ = split_options(rest, (), "stdin:", KEYS)
     if address not in ("", "-"):
         raise ConfigError(f"stdin: takes no address, got {printable(address)!r}")
     return StdinLink()

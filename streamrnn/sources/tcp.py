@@ -9,6 +9,7 @@ from streamrnn.core.errors import SourceError
 from streamrnn.core.link import LinkLostError
 from streamrnn.sources.address import host_and_port, joined_address
 from streamrnn.sources.base import option_flag, split_options
+from streamrnn.wire.options import KEYS
 
 _READ_BYTES = 65_536
 #: How long a connection may take to be made: the first one, and one that was there before.
@@ -92,6 +93,6 @@ class TcpLink:
 
 def open_link(rest: str) -> TcpLink:
     """Return the link of ``tcp:HOST:PORT[?reconnect=yes]``; it is not connected yet."""
-    address, options = split_options(rest, ("reconnect",), "tcp:")
+    address, options = split_options(rest, ("reconnect",), "tcp:", KEYS)
     host, port = host_and_port(address, "tcp:192.168.1.7:3333")
     return TcpLink(host, port, reconnect=option_flag(options, "reconnect", True, "tcp:"))

@@ -21,7 +21,8 @@ TIME_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000}
 SEQ_BITS = (8, 16, 32)
 
 _MAX_RATE_HZ = 1e6
-_KEYS = ("format", "rate", "names", "units", "time", "seq")
+#: What they are called in a URL.
+KEYS = ("format", "rate", "names", "units", "time", "seq")
 _UNIT_OF_NAME = re.compile(r"(?:.*_)?(us|ms|s|micros|millis|seconds)", re.IGNORECASE)
 _LONG_UNITS = {"micros": "us", "millis": "ms", "seconds": "s"}
 
@@ -142,7 +143,7 @@ def split(query: Mapping[str, str]) -> tuple[StreamOptions, dict[str, str]]:
         seq_column=seq_column,
         seq_bits=int(bits or 0),
     )
-    return options, {key: value for key, value in query.items() if key not in _KEYS}
+    return options, {key: value for key, value in query.items() if key not in KEYS}
 
 
 def _rate_hz(text: str) -> float:

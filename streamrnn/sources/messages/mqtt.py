@@ -15,6 +15,7 @@ from streamrnn.core.text import printable
 from streamrnn.sources.address import host_and_port, joined_address, optional
 from streamrnn.sources.base import option_flag, option_int, split_options
 from streamrnn.sources.messages.link import MessageLink
+from streamrnn.wire.options import KEYS
 
 PORT, TLS_PORT = 1883, 8883
 _EXAMPLE = "mqtt:localhost/glove"
@@ -202,7 +203,7 @@ def open_link(rest: str) -> MessageLink:
 
     ``USER:PASSWORD@`` may stand before the host. Nothing is connected yet.
     """
-    rest, options = split_options(rest, ("user", "password", "tls", "ca", "qos"), "mqtt:")
+    rest, options = split_options(rest, ("user", "password", "tls", "ca", "qos"), "mqtt:", KEYS)
     authority, _, topic = rest.partition("/")
     who, _, where = authority.rpartition("@")
     user, _, password = who.partition(":")

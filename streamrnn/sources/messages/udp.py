@@ -17,6 +17,7 @@ from streamrnn.core.text import printable
 from streamrnn.sources.address import host_and_port, joined_address
 from streamrnn.sources.base import split_options
 from streamrnn.sources.messages.link import MessageLink
+from streamrnn.wire.options import KEYS
 
 #: Wanted from the kernel: seconds of a fast board. Linux gives `net.core.rmem_max` at most.
 _BUFFER_BYTES = 4 << 20
@@ -145,6 +146,6 @@ class UdpCarrier:
 
 def open_link(rest: str) -> MessageLink:
     """Return the link of ``udp:[HOST:]PORT``; nothing is bound yet."""
-    address, _ = split_options(rest, (), "udp:")
+    address, _ = split_options(rest, (), "udp:", KEYS)
     host, port = host_and_port(address, "udp:5005", host="127.0.0.1")
     return MessageLink(UdpCarrier(host, port))
