@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from firmware_sim.board import Board
 from firmware_sim.device import Device
@@ -52,6 +53,12 @@ class BoardOptions:
         Jitter of the way to the host, as `Line` has it.
     noise : tuple of Noise
         What its sensors add, in this order.
+    form : {"wire", "numbers", "named", "teleplot", "json"}
+        Packets, or lines of text from power-up on; see `firmware_sim.lines`.
+    columns : tuple of str
+        Of lines, before the samples: ``t_us`` or ``t_ms``, ``seq8``, ``seq16`` or ``seq32``.
+    separator : {"comma", "tab", "space", "semicolon"}
+        Of lines.
     faults : str or FaultPlan
         Spec strings as `firmware_sim.faults` has them, or a plan.
     """
@@ -75,6 +82,9 @@ class BoardOptions:
     banner: str = ""
     transit_us: float = 0.0
     noise: tuple[Noise, ...] = ()
+    form: str = "wire"
+    columns: tuple[str, ...] = ()
+    separator: str = "comma"
     faults: str | FaultPlan = ""
 
 
@@ -91,7 +101,12 @@ def make_board(options: BoardOptions) -> Board:
     faults = options.faults
     plan = parse_faults(faults) if isinstance(faults, str) else faults
     device = make_device(options, make_origin(options))
-    return Board(device, plan, options.seed, transit_us=options.transit_us)
+    if options.form == "wire":
+        return Board(device, plan, options.seed, transit_us=options.transit_us)
+    from firmware_sim.lines import TextBoard, TextDevice  # most boards speak packets
+
+    assert isinstance(device, TextDevice)
+    return TextBoard(device, plan, options.seed, transit_us=options.transit_us)
 
 
 def make_origin(options: BoardOptions) -> Origin:
@@ -131,18 +146,26 @@ def make_device(options: BoardOptions, origin: Origin) -> Device:
     text = options.banner
     if not text.isascii() or len(text) > _MAX_BANNER:
         raise ConfigError(f"banner must be at most {_MAX_BANNER} characters of ASCII")
+    settings: dict[str, Any] = {
+        "drift_ppm": options.drift_ppm,
+        "wander_ppm": options.wander_ppm,
+        "jitter_us": options.jitter_us,
+        "baud": options.baud,
+        "fifo_bytes": options.fifo_bytes,
+        "boot_us": round(options.boot_ms * 1000.0),
+        "banner": BANNER if text == "esp32" else text.encode("ascii"),
+        "seed": options.seed,
+    }
     try:
-        return Device(
-            origin,
-            frames_per_packet=options.frames_per_packet,
-            drift_ppm=options.drift_ppm,
-            wander_ppm=options.wander_ppm,
-            jitter_us=options.jitter_us,
-            baud=options.baud,
-            fifo_bytes=options.fifo_bytes,
-            boot_us=round(options.boot_ms * 1000.0),
-            banner=BANNER if text == "esp32" else text.encode("ascii"),
-            seed=options.seed,
-        )
+        if options.form == "wire":
+            if options.columns or options.separator != "comma":
+                raise ConfigError("columns and separator are for lines of text: say which form")
+            return Device(origin, frames_per_packet=options.frames_per_packet, **settings)
+        from firmware_sim.lines import LineWriter, TextDevice
+
+        writer = LineWriter(options.form, origin.hello, options.columns, options.separator)
+        return TextDevice(origin, writer, **settings)
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(str(error)) from None

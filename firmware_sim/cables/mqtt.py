@@ -46,13 +46,14 @@ class MqttCable:
             wrong = printable(topic, 60)
             raise ConfigError(f"mqtt: write HOST:PORT/TOPIC, no + and # in it, got {wrong!r}")
         try:
-            from paho.mqtt import client
+            from paho.mqtt import client, enums
         except ImportError:
             raise ConfigError(
                 "--link mqtt needs paho-mqtt: install streamrnn with its extra, streamrnn[mqtt]"
             ) from None
         self._host, self._port, self._topic = host, port, topic
         self._mqtt = client
+        self._api = enums.CallbackAPIVersion.VERSION2
         self._client: Any = None
         self._commands: deque[bytes] = deque(maxlen=_MAX_COMMANDS)
         self._is_ready = False
@@ -65,7 +66,7 @@ class MqttCable:
 
     def plug(self) -> None:
         """Connect to the broker, or raise `SourceError`."""
-        client = self._mqtt.Client(self._mqtt.CallbackAPIVersion.VERSION2)
+        client = self._mqtt.Client(self._api)
         client.connect_timeout = _CONNECT_S
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe

@@ -120,7 +120,7 @@ class TcpCable:
             self._client.shutdown(socket.SHUT_WR)
         deadline_s = time.monotonic() + timeout_s
         while self._client is not None and (left_s := deadline_s - time.monotonic()) > 0.0:
-            readable, _, _ = select.select([self._client, wake], [], [], left_s)
+            readable, _, _ = select.select([self._client.fileno(), wake], [], [], left_s)
             if wake in readable:
                 return
             if readable:

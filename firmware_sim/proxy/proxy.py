@@ -159,28 +159,28 @@ class FaultProxy:
         """Wait until something can be done, and do it; False to stop."""
         self._pass_edges(self._now_us())
         now_us = self._now_us()
-        readers: dict[socket.socket, tuple[Connection, Lane]] = {}
-        writers: dict[socket.socket, tuple[Connection, Lane]] = {}
+        readers: dict[int, tuple[Connection, Lane]] = {}
+        writers: dict[int, tuple[Connection, Lane]] = {}
         for c in self._connections:
             for lane in (c.to_client, c.to_server):
                 if lane.has_room:
-                    readers[lane.source] = c, lane
+                    readers[lane.source.fileno()] = c, lane
                 if lane.wants_to_write and (lane is c.to_server or self._lets_pass(now_us)):
-                    writers[lane.sink] = c, lane
-        listeners = [] if self._listener is None else [self._listener]
+                    writers[lane.sink.fileno()] = c, lane
+        listeners = [] if self._listener is None else [self._listener.fileno()]
         timeout_s = self._timeout_s(now_us)
         readable, writable, _ = select.select(
             [self._wake_r, *listeners, *readers], list(writers), [], timeout_s
         )
         if self._wake_r in readable:
             return False
-        for end in writable:
-            self._write(*writers[end])
-        for end in readable:
-            if end is self._listener:
-                self._accept()
+        for fd in writable:
+            self._write(*writers[fd])
+        for fd in readable:
+            if fd in readers:
+                self._read(*readers[fd])
             else:
-                self._read(*readers[end])
+                self._accept()
         for c in [c for c in self._connections if c.is_over]:
             self._cut(c)
         return True
