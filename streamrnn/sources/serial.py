@@ -18,6 +18,7 @@ from streamrnn.sources.ports.finding import Finder
 from streamrnn.sources.ports.holders import holders
 from streamrnn.sources.ports.listing import Lister, Port, serial_ports
 from streamrnn.sources.ports.trouble import in_use, why_not_open
+from streamrnn.wire.options import KEYS
 
 try:
     from termios import error as _TerminalError  # noqa: N812 - it is an error class
@@ -96,6 +97,14 @@ class SerialLink:
     def port(self) -> Port | None:
         """The USB device that was found; None for others, and before the first `open`."""
         return self._finder.port
+
+    @property
+    def silence_hint(self) -> str:
+        """What may be wrong if nothing comes."""
+        return (
+            f"is the device powered, and its program running and sending at {self.baud} baud? "
+            "streamrnn probe tries other rates"
+        )
 
     def open(self) -> None:
         """Open the port for this process alone.
@@ -201,7 +210,7 @@ def open_link(rest: str) -> SerialLink:
 
     The address is a path, ``auto``, or ``usb=SERIALNUMBER``.
     """
-    address, options = split_options(rest, ("baud", "dtr", "rts", "reset"), "serial:")
+    address, options = split_options(rest, ("baud", "dtr", "rts", "reset"), "serial:", KEYS)
 
     def level(key: str) -> bool | None:
         return option_flag(options, key, True, "serial:") if key in options else None

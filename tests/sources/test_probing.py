@@ -209,6 +209,16 @@ def test_text_that_is_no_numbers_is_shown(path: Path, plugged: Plugged) -> None:
     )
 
 
+def test_lines_that_do_not_fit_the_options_are_no_trouble_of_the_board(
+    path: Path, plugged: Plugged
+) -> None:
+    plugged(b"1,2,3\r\n")
+    with pytest.raises(SourceError) as caught:
+        open_or_explain(f"serial:{path}?names=a,b", lambda _: None)
+    assert "no lines of numbers" not in str(caught.value)
+    assert "names" in str(caught.value)
+
+
 def test_a_program_that_crashes_is_named(path: Path, plugged: Plugged) -> None:
     plugged(b"rst:0x8 (TG1WDT_SYS_RESET)\r\nGuru Meditation Error: Core  0 panic'ed\r\n")
     assert refused(path) == (

@@ -12,6 +12,7 @@ from streamrnn.sources.base import Source
 from streamrnn.sources.registry import open_source
 from streamrnn.sources.stream import StreamSource
 from streamrnn.sources.tap import TapLink
+from streamrnn.wire.detect import Detector
 
 #: Bytes that are kept to show what a stream begins with.
 _HEAD_BYTES = 4096
@@ -107,6 +108,10 @@ def _explain(
     from streamrnn.sources.serial import SerialLink
 
     if text_share(head.data) >= _TEXT_SHARE:
+        plain = Detector()
+        plain.push(head.data)
+        if plain.format is not None:  # it can be read: the options do not fit, as the error says
+            raise error
         crash = next((sign for sign in _CRASHES if sign in head.data), None)
         if crash is not None:
             raise SourceError(
