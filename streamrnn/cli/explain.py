@@ -95,5 +95,10 @@ def open_explain(
         out = Path(path).open("w", encoding="utf-8")
     except OSError as error:
         raise SessionError(f"cannot write {path}: {error.strerror}") from error
-    with out:
+    try:
         yield Explainer(out, model)
+    finally:
+        try:
+            out.close()  # tries again to write what a full disk refused
+        except OSError as error:
+            raise SessionError(f"cannot write {path}: {error.strerror}") from error
