@@ -134,6 +134,14 @@ def test_millis_and_micros_wrap_around() -> None:
         assert frames.t_us.tolist() == [(2**32 - 2 + i) * unit_us for i in range(5)]
 
 
+def test_a_clock_of_32_bits_in_us_may_be_sent_in_ms() -> None:
+    sent = [(2**32 - 20_000 + 10_000 * i) % 2**32 for i in range(5)]
+    data = "".join(f">a:{us // 1000}.{us % 1000:03d}:1\n" for us in sent).encode()
+    _, items, frames = read(data)
+    assert not [item for item in items if isinstance(item, Gap)]
+    assert frames.t_us.tolist() == [2**32 - 20_000 + 10_000 * i for i in range(5)]
+
+
 def test_a_clock_that_fell_back_far_is_a_boot_and_one_that_trembles_is_held() -> None:
     times = [60_000_000, 60_010_000, 60_005_000, 60_030_000, 1000, 11_000]
     data = b"".join(line("named", {"t_us": t, "x": 1}) for t in times)

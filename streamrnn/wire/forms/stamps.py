@@ -18,7 +18,8 @@ MAX_BACK_US = 1_000_000
 
 #: Counters of unknown width: what may lie between two lines across the wrap-around.
 _WRAPS = ((8, 32), (16, 1 << 10), (32, 1 << 16))
-_CLOCK_RANGE = 1 << 32
+#: Where clocks of 32 bits turn over: us, and ms. One of us may be sent as ms or s.
+_CLOCK_TURNS_US = (1 << 32, 1000 << 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,12 @@ class Ruler:
         self._has_clock = layout.clock >= 0 or layout.has_stamps
         unit = "ms" if layout.has_stamps else layout.clock_unit
         self._us = TIME_UNITS[unit]
-        # Whoever sends seconds has no counter of 32 bits.
-        self._clock_range_us = 0.0 if unit == "s" else float(_CLOCK_RANGE) * self._us
+        self._turns_us = _CLOCK_TURNS_US[:1] if unit == "us" else _CLOCK_TURNS_US
         self._bits = layout.seq_bits
         self.last: Mark | None = None
         self.seq = self.t_us = -1
         self._largest = 0
-        self._turns_us = 0.0  # what the clock's wrap-arounds add
+        self._turned_us = 0  # what the clock's wrap-arounds add
 
     def mark(self, count: float, clock: float) -> Mark | None:
         """Return what a line says of its place; None if that is no place."""
@@ -97,8 +97,9 @@ class Ruler:
         """Return the step from one line to another."""
         n_frames = self._frames_between(start.count, stop.count) if self._has_seq else 1
         us = stop.clock_us - start.clock_us
-        if us < -MAX_BACK_US and 0 < us + self._clock_range_us < MAX_AHEAD_US:
-            us += self._clock_range_us
+        if us < -MAX_BACK_US:
+            across = (us + turn_us for turn_us in self._turns_us)
+            us = next((short_us for short_us in across if 0 < short_us < MAX_AHEAD_US), us)
         return Step(n_frames, us)
 
     def begin(self, mark: Mark) -> None:
@@ -106,17 +107,16 @@ class Ruler:
         self.last = mark
         self.seq = mark.count
         self._largest = mark.count
-        self._turns_us = 0.0
+        self._turned_us = 0
         self.t_us = round(mark.clock_us)
 
     def go_on(self, mark: Mark, step: Step) -> None:
         """Take a line that follows."""
-        if mark.clock_us < (self.last or mark).clock_us and step.us > 0:
-            self._turns_us += self._clock_range_us
+        self._turned_us += round(step.us - (mark.clock_us - (self.last or mark).clock_us))
         self.last = mark
         self.seq += step.n_frames
         self._largest = max(self._largest, mark.count)
-        self.t_us = max(self.t_us, round(mark.clock_us + self._turns_us))
+        self.t_us = max(self.t_us, round(mark.clock_us) + self._turned_us)
 
     def _frames_between(self, last: int, count: int) -> int:
         if self._bits:
