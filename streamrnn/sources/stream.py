@@ -108,6 +108,16 @@ class StreamSource:
         return self._detector.format or ""
 
     @property
+    def has_seq(self) -> bool:
+        """Whether the stream numbers its frames, so that lost ones are known."""
+        return self._detector.has_seq
+
+    @property
+    def n_text_lines(self) -> int:
+        """Lines of text that came between the data: of what was refused, what is no damage."""
+        return self._detector.n_text_lines
+
+    @property
     def last_words(self) -> str:
         """The newest text that came between the data, escaped: a panic, a log."""
         return self._detector.last_words
