@@ -7,19 +7,26 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 from typing import Any, NoReturn
 
 from firmware_sim.board import Board
 from firmware_sim.cables.choose import MAX_BOARDS, kind_of, make_server, nth_name, nth_options
-from firmware_sim.link import parse_people
-from firmware_sim.options import BoardOptions, make_board
+from firmware_sim.link import make_options, parse_people, parse_words
+from firmware_sim.options import make_board
 from firmware_sim.raw import RawBoard, raw_board
 from firmware_sim.serving import Station, serve, serve_stdout
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED
 from streamrnn.core.errors import ConfigError, StreamRNNError
 from streamrnn.core.text import printable
+
+#: Fields of `BoardOptions` that have an option of their own.
+_OPTIONS = (
+    *("person", "people", "seed", "rate_hz", "seconds", "lead_s", "plan", "frames_per_packet"),
+    *("drift_ppm", "jitter_us", "baud", "form", "columns", "separator"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,31 +86,79 @@ def _parser() -> _Parser:
         help="so many at once, each with a seed, a person and a name of its own; TCP and UDP "
         "count their ports up, other names need {n} in them",
     )
-    parser.add_argument("--person", type=int, default=DEFAULT_PERSON, help="who moves (a number)")
-    parser.add_argument("--people", type=_people, default=(), help="several in turn: 1,2,3")
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="what happens when")
     parser.add_argument(
-        "--rate", type=float, default=100.0, help="frames a second of signals, lines of a file"
+        "--speed",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="1: real time; 0: as fast as it is read",
     )
-    parser.add_argument("--seconds", type=float, help="length of signals; endless by default")
-    parser.add_argument("--lead", type=float, default=0.15, help="seconds to the first gesture")
-    parser.add_argument("--plan", default="all", help="all, null or the name of a gesture")
-    parser.add_argument("--packet", type=int, metavar="N", help="most frames in one packet")
-    parser.add_argument("--drift", type=float, default=0.0, metavar="PPM", help="of its clock")
     parser.add_argument(
-        "--speed", type=float, default=1.0, help="1: real time; 0: as fast as it is read"
+        "--scenario", metavar="FILE", help="TOML: the board and its faults; options win over it"
     )
+    _add_options(parser)
     parser.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="SPEC",
-        help="drop:0.01 dup:0.01 flip:1e-5 lose:1e-5 insert:1e-5 unplug@5s:2s reboot@5s:2s",
+        help="drop:0.01 dup:0.01 reorder:0.01 flip:1e-5 lose:1e-5 insert:1e-5 burst:1e-6 nul:1e-6 "
+        "unplug@5s:2s reboot@5s:2s stall@5s:1s brownout@5s:1s panic@5s slow_reader@5s:1s",
     )
     parser.add_argument(
-        "--truth", metavar="FILE", help="JSON lines: labels as sent, and counts of faults"
+        "--truth",
+        metavar="FILE",
+        help="JSON lines: labels and faults as they happen, then the counts",
     )
     return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the board itself is: fields of `BoardOptions`, none given by default."""
+
+    def add(flag: str, field: str, kind: Callable[[str], Any], text: str, **more: Any) -> None:
+        parser.add_argument(flag, dest=field, type=kind, help=text, **more)
+
+    add(
+        "--person", "person", int, f"who moves (a number; {DEFAULT_PERSON} by default)", metavar="N"
+    )
+    add("--people", "people", _people, "several in turn: 1,2,3", metavar="N,N")
+    add("--seed", "seed", int, f"what happens when ({DEFAULT_SEED} by default)", metavar="N")
+    add(
+        "--rate",
+        "rate_hz",
+        float,
+        "frames a second of signals, lines of --raw (100 by default)",
+        metavar="HZ",
+    )
+    add("--seconds", "seconds", float, "length of signals; endless by default", metavar="S")
+    add("--lead", "lead_s", float, "seconds to the first gesture", metavar="S")
+    add("--plan", "plan", str, "all, null or the name of a gesture", metavar="WORD")
+    add("--packet", "frames_per_packet", int, "most frames in one packet", metavar="N")
+    add("--drift", "drift_ppm", float, "of its clock", metavar="PPM")
+    add("--jitter", "jitter_us", float, "of its samples (standard deviation)", metavar="US")
+    add("--baud", "baud", int, "speed of its UART; what does not fit is lost", metavar="BAUD")
+    add(
+        "--form",
+        "form",
+        str,
+        "wire (packets, the default), numbers, named, teleplot or json",
+        metavar="FORM",
+    )
+    add(
+        "--columns",
+        "columns",
+        parse_words,
+        "of lines: t_us or t_ms, seq8, seq16 or seq32",
+        metavar="NAMES",
+    )
+    add(
+        "--separator",
+        "separator",
+        str,
+        "of lines: comma (the default), tab, space, semicolon",
+        metavar="WORD",
+    )
 
 
 def _proxy_parser() -> _Parser:
@@ -188,31 +243,33 @@ def _station(arguments: argparse.Namespace, n: int) -> Station:
 def _make(arguments: argparse.Namespace, n: int) -> Board | RawBoard:
     """Return board `n` of those that are asked for, from 0."""
     if arguments.raw:
-        if arguments.fault:
-            raise ConfigError(
-                "--raw sends a file as it is; damage it on its way: firmware-sim proxy"
-            )
-        return raw_board(arguments.raw, arguments.rate)
-    options = BoardOptions(
-        origin="playback" if arguments.playback else "signals",
-        files=tuple(arguments.playback or ()),
-        person=arguments.person,
-        people=arguments.people,
-        seed=arguments.seed,
-        rate_hz=arguments.rate,
-        seconds=arguments.seconds,
-        lead_s=arguments.lead,
-        plan=arguments.plan,
-        frames_per_packet=arguments.packet,
-        drift_ppm=arguments.drift,
-        faults=",".join(arguments.fault),
-    )
+        return _raw(arguments)
+    values = {key: getattr(arguments, key) for key in _OPTIONS}
+    values = {key: value for key, value in values.items() if value is not None}
+    if arguments.playback:
+        values |= {"origin": "playback", "files": tuple(arguments.playback)}
+    if arguments.fault:
+        values["faults"] = ",".join(arguments.fault)
+    options = make_options(values, arguments.scenario)
+    if options.seed < 0:
+        raise ConfigError(f"--seed must be 0 or more, got {options.seed}")
     board = make_board(nth_options(options, n))
     if arguments.boards > 1:
         hello = board.device.origin.hello
         name = f"{hello.name} {n + 1}"
         board.device.origin.hello = replace(hello, name=name, boot_id=f"{hello.boot_id}.{n + 1}")
     return board
+
+
+def _raw(arguments: argparse.Namespace) -> RawBoard:
+    given = [key for key in _OPTIONS if key != "rate_hz" and getattr(arguments, key) is not None]
+    if arguments.fault or arguments.scenario or given:
+        raise ConfigError(
+            "--raw sends a file as it is, at --rate and --speed; damage it on its way: "
+            "firmware-sim proxy"
+        )
+    rate_hz = arguments.rate_hz
+    return raw_board(arguments.raw, 100.0 if rate_hz is None else rate_hz)
 
 
 if __name__ == "__main__":

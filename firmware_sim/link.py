@@ -12,11 +12,14 @@ from urllib.parse import parse_qsl, unquote
 from firmware_sim.board import Board
 from firmware_sim.memory import MemoryLink
 from firmware_sim.options import ORIGINS, BoardOptions, make_board
+from firmware_sim.raw import RawBoard, raw_board
 from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.link import Link, LinkLostError
 from streamrnn.core.text import did_you_mean, printable
 
 LINKS = ("memory", "pty")
+_ORIGINS = (*ORIGINS, "raw")
+_NOT_OF_BOARD = ("speed", "link", "scenario")
 
 
 def open_link(rest: str) -> Link:
@@ -25,10 +28,12 @@ def open_link(rest: str) -> Link:
     Parameters
     ----------
     rest : str
-        What follows ``sim:``: nothing, ``signals?person=3&seed=1&rate=100&speed=1&seconds=60`` or
-        ``playback?file=NAME&speed=0``. Options: file, person, people (``1,2,3``), seed, rate,
-        seconds, lead, plan, packet (frames in one), drift (ppm), faults, speed (0: as fast as it
-        is read) and link (``memory`` or ``pty``).
+        What follows ``sim:``: nothing, ``signals?person=3&seed=1&rate=100&speed=1&seconds=60``,
+        ``playback?file=NAME&speed=0``, or ``raw?file=NAME`` (see `firmware_sim.raw`). Options:
+        scenario (a TOML file, whose values all others overrule), file, person, people (``1,2,3``),
+        seed, rate, seconds, lead, plan, packet (frames in one), drift (ppm), jitter (us), baud,
+        form, columns, separator, faults, speed (0: as fast as it is read) and link (``memory`` or
+        ``pty``).
 
     Raises
     ------
@@ -40,10 +45,9 @@ def open_link(rest: str) -> Link:
     where = f"sim:{printable(rest, 80)}"
     name, _, query = rest.partition("?")
     # `sim:?person=3` has no need of the word signals.
-    name = name or "signals"
-    if name not in ORIGINS:
-        hint = did_you_mean(name, ORIGINS)
-        known = ", ".join(ORIGINS)
+    if name and name not in _ORIGINS:
+        hint = did_you_mean(name, _ORIGINS)
+        known = ", ".join(_ORIGINS)
         raise ConfigError(f"{where}: unknown origin {printable(name)!r}{hint}; known: {known}")
     values: dict[str, str] = {}
     for part in query.split("&") if query else []:
@@ -59,13 +63,52 @@ def open_link(rest: str) -> Link:
         raise ConfigError(f"{where}: {error}") from None
 
 
+def make_options(values: Mapping[str, Any], scenario: str | None = None) -> BoardOptions:
+    """Return the options of a scenario, or the usual ones, with others in their place.
+
+    Parameters
+    ----------
+    values : mapping
+        Fields of `BoardOptions`. Faults come on top of those of the scenario.
+    scenario : str, optional
+        Name of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        The scenario cannot be read or makes no sense, or a fault does not.
+    """
+    if scenario is None:
+        return replace(BoardOptions(), **values)
+    from firmware_sim.faults import checked_plan, parse_faults
+    from firmware_sim.scenario import read_scenario
+
+    options = read_scenario(scenario)
+    planned, more = options.faults, parse_faults(values.get("faults", ""))
+    assert not isinstance(planned, str)
+    return replace(options, **{**values, "faults": checked_plan([*planned.faults, *more.faults])})
+
+
 def _make_link(origin: str, values: Mapping[str, Any], where: str) -> Link:
-    own = {_FIELDS.get(k, k): v for k, v in values.items() if k not in ("speed", "link")}
-    board = make_board(replace(BoardOptions(origin=origin), **own))
     speed = values.get("speed", 1.0)
+    board = _make_board(origin, values)
     if values.get("link") == "pty":
         return PtyLink(board, speed, where)
     return MemoryLink(board, speed, where)
+
+
+def _make_board(origin: str, values: Mapping[str, Any]) -> Board | RawBoard:
+    if origin == "raw":
+        for key in values:
+            if key not in ("file", "rate", "speed", "link"):
+                raise ConfigError(f"raw bytes go out as they are: {key!r} cannot change them")
+        if "file" not in values:
+            raise ConfigError("raw needs the name of a file: raw?file=NAME")
+        return raw_board(values["file"][0], values.get("rate", 100.0))
+    own = {_FIELDS.get(k, k): v for k, v in values.items() if k not in _NOT_OF_BOARD}
+    if origin:
+        own["origin"] = origin
+    return make_board(make_options(own, values.get("scenario")))
 
 
 def _number(key: str, kind: Callable[[str], Any], what: str) -> Callable[[str], Any]:
@@ -83,6 +126,11 @@ def parse_people(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def parse_words(text: str) -> tuple[str, ...]:
+    """Return the words in ``t_us,seq8``."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def _link_kind(text: str) -> str:
     if text not in LINKS:
         raise ConfigError(f"link must be {' or '.join(LINKS)}, got {printable(text, 40)!r}")
@@ -95,6 +143,7 @@ _FIELDS = {
     "lead": "lead_s",
     "packet": "frames_per_packet",
     "drift": "drift_ppm",
+    "jitter": "jitter_us",
 }
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "file": lambda text: (unquote(text),),
@@ -107,6 +156,12 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "plan": str,
     "packet": _number("packet", int, "a whole number"),
     "drift": _number("drift", float, "a number (ppm)"),
+    "jitter": _number("jitter", float, "a number (us)"),
+    "baud": _number("baud", int, "a whole number"),
+    "form": str,
+    "columns": parse_words,
+    "separator": str,
+    "scenario": str,
     "faults": str,
     "speed": _number("speed", float, "a number"),
     "link": _link_kind,
@@ -118,7 +173,7 @@ class PtyLink:
 
     Parameters
     ----------
-    board : Board
+    board : Board or RawBoard
     speed : float
         As `PtyBoard` has it.
     name : str
@@ -132,7 +187,7 @@ class PtyLink:
 
     can_return = True
 
-    def __init__(self, board: Board, speed: float, name: str) -> None:
+    def __init__(self, board: Board | RawBoard, speed: float, name: str) -> None:
         self.name = name
         self.waits = speed == 0
         from firmware_sim.cables.pty import PtyBoard  # `sim:` seldom asks for a terminal
