@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--reps", default=10, show_default=True, help="How often each gesture is done.")
 @click.option(
-    "--seconds-per-gesture", "gesture_s", default=2.0, show_default=True,
-    help="How long a gesture has; just this time is labelled.",
+    "--seconds-per-gesture", "gesture_s", default=1.5, show_default=True,
+    help="How long a gesture has, and its label: no longer than people need.",
 )  # fmt: skip
 @click.option(
     "--null/--no-null", "with_null", default=True,

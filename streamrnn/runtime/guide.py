@@ -40,7 +40,8 @@ class GuideConfig:
     reps : int
         Times that each is done.
     gesture_s : float
-        Length of the labelled segment, seconds.
+        Length of the labelled segment, seconds. Most gestures take about one, and people begin some
+        tenths late; what is labelled behind a gesture teaches that its end is the gesture.
     ready_s : float
         Countdown before it.
     rest_s : float
@@ -53,7 +54,7 @@ class GuideConfig:
 
     gestures: tuple[str, ...]
     reps: int = 10
-    gesture_s: float = 2.0
+    gesture_s: float = 1.5
     ready_s: float = 3.0
     rest_s: float = 1.5
     null_s: float = 6.0

@@ -50,7 +50,7 @@ class Recording:
         self.quality = Quality(source.info)
         self.steps: list[Step] = []
         self._tape = tape
-        self._open: int | None = None
+        self._begun_us = 0
         self._done: list[int] = []
         self._remarks: list[str] = []
 
@@ -146,14 +146,11 @@ class Recording:
         recorder = self.recorder
         for step in steps:
             if step.kind == "now":
-                self._open = recorder.begin(step.gesture, step.t_us, "guide")
-            elif step.kind == "ended" and self._open is not None:
-                recorder.end(self._open, step.t_us)
-                self._done.append(self._open)
-                self._open = None
-            elif step.kind == "dropped" and self._open is not None:
-                recorder.end(self._open, step.t_us)
-                recorder.undo(self._open)
-                self._open = None
+                self._begun_us = step.t_us
+            elif step.kind == "ended":
+                # Written when it is whole: a kill leaves no half of a gesture.
+                number = recorder.begin(step.gesture, self._begun_us, "guide")
+                recorder.end(number, step.t_us)
+                self._done.append(number)
             elif step.kind == "undone":
                 recorder.undo(self._done.pop())

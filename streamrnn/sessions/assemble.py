@@ -256,7 +256,7 @@ class Assembly:
         n_lost = max(known, default=-1) + 1 - len(known)
         if n_lost:
             self.problems.append(f"{_count(n_lost, 'label')} stood in the missing part")
-        labels = []
+        labels: list[Label] = []
         for number in sorted(self._labels):
             bounds = self._labels[number]
             end_us = bounds.end_us

@@ -60,13 +60,13 @@ def test_an_early_end_says_what_is_missing(
     path = tmp_path / "a.mcap"
     code, _, err = main(
         capsys, "record", QUIET, "-o", path, "--gestures", "wave", "--reps", "3", "--no-null",
-        "--duration", "13",
+        "--duration", "11",
     )  # fmt: skip
     assert code == 0
     assert "  not done: wave 2" in err.splitlines()
     session = read_session(path)
     assert [label.name for label in session.labels] == ["wave"]
-    assert len(session.undone) <= 1
+    assert session.undone == []  # what was not done to its end was never a label
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,7 @@ def test_keys_and_the_picture_on_a_terminal(tmp_path: Path) -> None:
     session = read_session(path)
     # On a busy machine a key may come later than the screen was read.
     assert session.labels
-    assert session.undone
-    assert {label.end_us - label.start_us for label in session.labels} == {2_000_000}
+    assert {label.end_us - label.start_us for label in session.labels} == {1_500_000}
 
 
 def serve(lines: bytes) -> tuple[socket.socket, str, threading.Thread]:

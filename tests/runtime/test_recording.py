@@ -154,6 +154,8 @@ def test_an_undone_button_label_may_still_end(
 
 def test_what_is_wrong_is_said_as_it_comes(tmp_path: Path) -> None:
     recording = recording_of(tmp_path / "a.mcap", guided=False)
+    silent = recording.source
+    assert isinstance(silent, Silent)
     x = moving(500).x.copy()
     x[100:, 1] = 7.0
     frames = moving(500)
@@ -165,9 +167,7 @@ def test_what_is_wrong_is_said_as_it_comes(tmp_path: Path) -> None:
                                   "baud rate"]  # fmt: skip
     assert recording.push([Gap("reboot", restart=True)])[0].startswith("the device booted anew")
     assert recording.check_rate() == []
-    recording.source.timing = TimingReport(
-        100.0, span_s=6.0, n_frames=300, host_hz=50.0, error_ppm=10.0
-    )  # type: ignore[misc]
+    silent.timing = TimingReport(100.0, span_s=6.0, n_frames=300, host_hz=50.0, error_ppm=10.0)
     assert recording.check_rate()[0].startswith("frames come at 50.0 Hz")
     assert recording.check_rate() == []
     recording.recorder.close()
