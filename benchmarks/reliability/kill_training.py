@@ -43,7 +43,7 @@ class _Seen:
 
 def run(form: Form) -> Outcome:
     """Train undisturbed, then with kills."""
-    n_kills = form.pick(4, 100)
+    n_kills = form.pick(2, 100)
     sessions = _sessions(form.folder)
     begin_s = time.monotonic()
     undisturbed = _Run(form.folder / "whole", sessions)
