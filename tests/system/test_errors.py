@@ -15,6 +15,23 @@ from system_make import Command, write_session
 
 Case = tuple[list[object], int, str]
 
+#: What is wrong in the address of a source, and what is said.
+ADDRESSES = {
+    "tcp:": r"tcp: needs an address: tcp:192",
+    "tcp:192.168.1.7": r"tcp: needs HOST:PORT",
+    "udp:myhost": r"udp: needs PORT or HOST:PORT, as in udp:5005",
+    "udp:fe80::1:5005": r"an IPv6 address stands in brackets",
+    "udp:5005?nmaes=a": r"no option 'nmaes' \(did you mean 'names'\?\)",
+    "tcp:h:1?format=csv": r"format=csv is no format.*numbers",
+    "mqtt:localhost": r"mqtt: needs a topic, as in mqtt:localhost/glove",
+    "mqtt:localhost/a?qos=2": r"qos must be 0 or 1",
+    "stdin:dump": r"stdin: takes no address",
+    "lsl:": r"lsl:Myo or lsl:\?type=EMG",
+    "brainflow:cytn": r"no board 'cytn' \(did you mean 'cyton'\?\)",
+    "brainflow:playback": r"playback needs a recording and its board",
+    "brainflow:synthetic?channels=emgg": r"no channels 'emgg' \(did you mean 'emg'\?\)",
+}
+
 
 @contextmanager
 def sender(payload: bytes, again: bool = True) -> Iterator[str]:
@@ -85,6 +102,8 @@ def usage(folder: Path, model: Path, session: Path) -> dict[str, Case]:
         "import over its source": (["import", typo, "-o", typo, "--overwrite"], 2,
                                    r"one of the inputs"),
         "sim option": (["run", model, "--source", "sim:?persn=3"], 2, r"did you mean 'person'"),
+        **{f"address of {url}": (["record", url, "-o", folder / "x.mcap"], 2, pattern)
+           for url, pattern in ADDRESSES.items()},
     }  # fmt: skip
 
 
@@ -133,6 +152,12 @@ def streams(folder: Path, model: Path, session: Path) -> dict[str, Case]:
         "no such port": (["run", model, "--source", f"serial:{folder}/ttyX"], 1, r"ttyX"),
         "a file as port": (["run", model, "--source", f"serial:{session}"], 1, r"anna.mcap"),
         "nobody listens": (["run", model, "--source", "tcp:127.0.0.1:9"], 1, r"127.0.0.1:9"),
+        "no broker": (["record", "mqtt:127.0.0.1:9/t", "-o", new], 1,
+                      r"cannot connect to mqtt:127.0.0.1:9/t"),
+        "somebody else's address": (["record", "udp:203.0.113.1:5005", "-o", new], 1,
+                                    r"this computer has no address 203.0.113.1.*0.0.0.0"),
+        "no such board": (["record", "brainflow:cyton?port=/dev/ttyNONE", "-o", new], 1,
+                          r"plugged in, and port= right"),
         "no such session file": (["run", model, "--source", f"file:{folder}/no.mcap"], 1,
                                  r"no.mcap"),
         "model for other channels": (["run", model, "--source", f"file:{other}"], 2,
