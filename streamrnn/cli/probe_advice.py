@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from streamrnn.cli.probe_report import lost_share, n_damaged
 from streamrnn.core.text import printable
+from streamrnn.sources.watch import round_rate_hz
 
 if TYPE_CHECKING:
     from streamrnn.sources.probing.listening import Listener
@@ -60,7 +60,7 @@ def _transport(d: dict[str, Any]) -> Iterator[str]:
             f"the line is {100 * fill:.0f} % full at {d['port']['baud']} baud: raise the rate of "
             "the line on both sides, or send fewer frames or shorter lines"
         )
-    bad = n_damaged(counters)
+    bad = n_damaged(d)
     if share:
         if d["port"] is None:
             todo = "check the network, or how busy the sender is"
@@ -76,6 +76,12 @@ def _transport(d: dict[str, Any]) -> Iterator[str]:
         yield (
             f"damaged: {bad} of {total} {'lines' if is_text else 'packets'} made no sense: check "
             "cable, ground and baud rate, and that nothing else is printed in between"
+        )
+    if d["last_words"]:
+        n = d["n_text_lines"]
+        yield (
+            f"between its data the device prints {n} line{'s' if n > 1 else ''} of text; the most "
+            f"telling: {printable(d['last_words'], 120)!r}"
         )
     if counters["n_duplicate_frames"]:
         n = counters["n_duplicate_frames"]
@@ -109,7 +115,11 @@ def _time(d: dict[str, Any]) -> Iterator[str]:
     if nominal and measured and is_sure and abs(measured / nominal - 1) > RATE_TOLERANCE:
         yield (
             f"rate: it sends {measured:.2f} frames a second, not {nominal:g} as stated: "
-            + (f"give rate={round_hz(measured):g}" if _is_counted(d) else "correct its program")
+            + (
+                f"give rate={round_rate_hz(measured):g}"
+                if d["clock"] == "counted"
+                else "correct its program"
+            )
         )
     if d["live"] and abs(timing.get("drift_ppm", 0.0)) > _MAX_DRIFT_PPM:
         yield (
@@ -120,7 +130,7 @@ def _time(d: dict[str, Any]) -> Iterator[str]:
     if measured and pause_s > max(_PAUSE_S, _PAUSE_FRAMES / measured):
         yield f"nothing came for {pause_s:.2f} s once: does the device do something else meanwhile?"
     is_real = abs(d["heard_s"] / d["span_s"] - 1) < _REAL_TOLERANCE if d["span_s"] else True
-    if d["live"] and not is_real and d["heard_s"] > 1 and not _is_counted(d):
+    if d["live"] and not is_real and d["heard_s"] > 1 and d["clock"] == "device":
         yield (
             f"its clock does not run in real time: {d['span_s']:.1f} s of it took "
             f"{d['heard_s']:.1f} s: do t_us and rate_hz of its packets count microseconds and "
@@ -182,9 +192,10 @@ def _description(d: dict[str, Any]) -> Iterator[str]:
             "them" + (" (names= and units= in the address say what they are)" if is_text else "")
         )
     if is_text:
+        seen = "" if d["is_numbered"] else ", and a lost line leaves no trace"
         yield (
-            "text has no checksum: an altered digit becomes a sample, and a lost line leaves no "
-            "trace unless lines are numbered (docs/wire.md: packets have both)"
+            f"text has no checksum: an altered digit becomes a sample{seen} (docs/wire.md: "
+            "packets have checksum, counter and clock)"
         )
     if is_text and not d["nominal_hz"] and not d["measured_hz"]:
         yield "its rate is not known yet: listen longer (--seconds), or give rate= in the address"
@@ -194,22 +205,6 @@ def _listed(names: list[str]) -> str:
     shown = [printable(name, 40) for name in names[:_MAX_NAMED]]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _is_counted(d: dict[str, Any]) -> bool:
-    return d["format"] not in ("wire", "frames")
-
-
-def round_hz(rate_hz: float) -> float:
-    """Return a measured rate as it is given: 4 digits, or the round number that it is within 0.2 %.
-
-    A sketch with ``delay(10)`` has 98.3 Hz, and its times should follow that.
-    """
-    for step in (100.0, 50.0, 10.0, 5.0, 1.0):
-        near = round(rate_hz / step) * step
-        if near and abs(rate_hz / near - 1) < 0.002:
-            return near
-    return float(f"{rate_hz:.4g}") if rate_hz > 0 and math.isfinite(rate_hz) else 0.0
 
 
 def next_command(d: dict[str, Any], opened: Opened) -> str:
@@ -230,5 +225,5 @@ def next_command(d: dict[str, Any], opened: Opened) -> str:
         url = f"{address_of(link.port, serial_ports())}{mark}{query}"
     parts = ["streamrnn", "record", shlex.quote(url), "-o", "first.mcap"]
     if not d["nominal_hz"] and d["measured_hz"]:
-        parts += ["--rate", f"{round_hz(d['measured_hz']):g}"]
+        parts += ["--rate", f"{round_rate_hz(d['measured_hz']):g}"]
     return " ".join(parts)

@@ -47,6 +47,8 @@ def report(opened: Opened, listener: Listener, ended: str) -> dict[str, Any]:
     return {
         "source": public_url(opened.url),
         "format": getattr(source, "format", "") or "frames",
+        "clock": "counted" if source.metadata.get("clock") == "counted" else "device",
+        "is_numbered": bool(getattr(source, "has_seq", True)),
         "live": source.live,
         "ended": ended,
         "device": {"name": info.name, "firmware": info.firmware, "boot_id": info.boot_id},
@@ -56,6 +58,8 @@ def report(opened: Opened, listener: Listener, ended: str) -> dict[str, Any]:
         "timing": timing.to_dict() if timing is not None else None,
         "n_frames": listener.n_frames,
         "n_labels": listener.n_markers,
+        "last_words": getattr(source, "last_words", ""),
+        "n_text_lines": getattr(source, "n_text_lines", 0),
         "n_reboots": listener.reboots,
         "span_s": round(listener.span_s or listener.heard_s, 3),
         "heard_s": round(listener.heard_s, 3),
@@ -102,7 +106,7 @@ def _measured_hz(opened: Opened, listener: Listener) -> float | None:
     if timing is not None and timing.rate_hz is not None:
         return round(timing.rate_hz, 6)
     if opened.source.metadata.get("clock") == "counted":
-        return None  # its times follow from the rate that was stated
+        return None  # such times follow from the rate that was stated
     frames = listener.newest()
     if len(frames) < 2 or frames.t_us[-1] <= frames.t_us[0]:
         return None
@@ -180,9 +184,12 @@ def _jitter(timing: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def n_damaged(counters: dict[str, int]) -> int:
-    """Return how many packets or lines made no sense."""
-    return sum(counters[k] for k in ("n_bad_crc", "n_bad_framing", "n_oversize", "n_bad_content"))
+def n_damaged(d: dict[str, Any]) -> int:
+    """Return how many packets or lines made no sense; what the device says in words is none."""
+    kinds = ("n_bad_crc", "n_bad_framing", "n_oversize", "n_bad_content")
+    n_bad: int = sum(d["counters"][kind] for kind in kinds)
+    n_words: int = d["n_text_lines"]
+    return max(0, n_bad - n_words)
 
 
 def lost_share(d: dict[str, Any]) -> float:
@@ -197,12 +204,12 @@ def _frames(d: dict[str, Any]) -> str:
     lost = f"{counters['n_lost_frames']} lost"
     if counters["n_lost_frames"]:
         lost += f" ({100 * lost_share(d):.2g} %)"
-    if d["format"] not in ("wire", "frames") and not counters["n_lost_frames"]:
+    if not d["is_numbered"]:
         lost = "losses cannot be seen"
     what = {"wire": " packets", "frames": ""}.get(d["format"], " lines")
     parts = [f"{d['n_frames']} in {d['span_s']:.2f} s", lost]
     parts.append(f"{counters['n_duplicate_frames']} duplicate")
-    parts.append(f"{n_damaged(counters)} damaged{what}")
+    parts.append(f"{n_damaged(d)} damaged{what}")
     if counters["n_unplugs"]:
         parts.append(f"{counters['n_unplugs']} times unplugged")
     if d["n_labels"]:

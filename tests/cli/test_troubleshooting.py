@@ -180,7 +180,7 @@ def test_every_line_is_what_the_program_says(folder: Path, monkeypatch: pytest.M
         "frames get lost": mind("a", counters={"n_lost_frames": 50}),
         "bytes get damaged": mind("a", counters={"n_bad_crc": 2, "n_packets": 98}),
         "an FTDI adapter that gathers bytes": mind("a", port={"latency_timer_ms": 16}),
-        "the sketch is slower than it says": mind("a", format="numbers", measured_hz=98.0),
+        "the sketch is slower than it says": mind("a", clock="counted", measured_hz=98.0),
         "a sensor is not wired up": mind("gyro_x", stuck()),
         "the range is too small": mind("acc_x", clipped()),
     }
