@@ -260,7 +260,7 @@ class Board:
         if self._is_faultless and self._line.is_direct(self.now_us):
             take = self.reader.take
             for packet in packets:
-                data = packet.data[: packet.n_sent] if packet.n_sent else packet.data
+                data = packet.sent
                 out.append((data, take(data, packet)))
             return
         for packet in packets:
@@ -275,7 +275,7 @@ class Board:
 
     def _put(self, packet: Packet, out: list[tuple[bytes, int]]) -> None:
         """Put a packet on the line."""
-        data = packet.data[: packet.n_sent] if packet.n_sent else packet.data
+        data = packet.sent
         if self._byte_faults:
             data = self._byte_faults.apply(data, self._stream_us(packet.at_us))
             self._note_hits(self._byte_faults.hits, packet)

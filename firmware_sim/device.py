@@ -286,7 +286,7 @@ class Device:
 
     def poll(self, now_us: int) -> bytes:
         """Return everything due by `now_us`."""
-        return b"".join(packet.data for packet in self.poll_packets(now_us))
+        return b"".join(packet.sent for packet in self.poll_packets(now_us))
 
     def poll_packets(self, now_us: int) -> list[Packet]:
         """Return the packets that have left by `now_us`, in the order of their times."""

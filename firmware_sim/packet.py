@@ -45,3 +45,8 @@ class Packet(NamedTuple):
     schema: int = 0
     n_sent: int = 0
     is_end: bool = False
+
+    @property
+    def sent(self) -> bytes:
+        """What of it the board really sends."""
+        return self.data[: self.n_sent] if self.n_sent else self.data

@@ -51,11 +51,11 @@ class ByteFaults:
     def __init__(self, plan: FaultPlan, seed: int = 0) -> None:
         self.truth = ByteTruth()
         self.hits: list[tuple[str, int]] = []
+        # Where, and what: two rows of numbers, so that pieces of any size use the same ones.
         self._faults = [
-            (fault, Hits(fault, rng), rng)
+            (fault, Hits(fault, generator(seed, 2 * index)), generator(seed, 2 * index + 1))
             for index, fault in enumerate(plan.faults)
             if fault.kind in BYTE_KINDS
-            for rng in (generator(seed, index),)
         ]
         # What a fault that began in an earlier piece still has to do.
         self._flips: list[int] = []

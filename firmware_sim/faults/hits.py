@@ -10,7 +10,7 @@ _DOMAIN = 0xFA17
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
-    """Return the random numbers of one fault, which no other fault shares."""
+    """Return random numbers that nothing else uses."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([_DOMAIN, seed, index])))
 
 

@@ -28,7 +28,7 @@ class PacketFaults:
         self.n_dropped = self.n_doubled = self.n_delayed = 0
         self.hits: list[tuple[str, int]] = []
         self._faults = [
-            (fault, Hits(fault, generator(seed, index)))
+            (fault, Hits(fault, generator(seed, 2 * index)))
             for index, fault in enumerate(plan.faults)
             if fault.kind in PACKET_KINDS
         ]
