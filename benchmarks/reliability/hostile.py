@@ -147,9 +147,9 @@ def good_files(folder: Path) -> None:
     (folder / "good-csv").write_text("\n".join(["t,a,b,label", *lines]), encoding="utf-8")
     arrays = io.BytesIO()
     rng = np.random.default_rng(8)
-    sensors = {name: rng.normal(0, 1, (30, 3)) for name in ("fused", "gyro", "acc")}
+    fused, gyro, acc = rng.normal(0, 1, (3, 30, 3))
     targets = np.tile([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], (15, 1))
-    np.savez_compressed(arrays, targets=targets, **sensors)
+    np.savez_compressed(arrays, targets=targets, fused=fused, gyro=gyro, acc=acc)
     (folder / "good-npz").write_bytes(arrays.getvalue())
 
 
@@ -260,7 +260,8 @@ def _bomb(kind: str, what: str, data: bytes, folder: Path) -> dict[str, Any]:
     if child.returncode:
         problem = f"ended with {child.returncode} {child.stderr[-200:]}"
         return said | {"outcome": "-", "problem": problem, "seconds": 0.0, "mib": 0.0}
-    return said | json.loads(child.stdout)
+    seen: dict[str, Any] = json.loads(child.stdout)
+    return said | seen
 
 
 # ---- what came out
