@@ -23,7 +23,9 @@ SEQ_BITS = (8, 16, 32)
 _MAX_RATE_HZ = 1e6
 #: What they are called in a URL.
 KEYS = ("format", "rate", "names", "units", "time", "seq")
-_UNIT_OF_NAME = re.compile(r"(?:.*_)?(us|ms|s|micros|millis|seconds)", re.IGNORECASE)
+_UNIT_OF_NAME = re.compile(
+    r"(?:.*_|timestamp(?=.s)|time(?=.s))?(us|ms|s|micros|millis|seconds)", re.IGNORECASE
+)
 _LONG_UNITS = {"micros": "us", "millis": "ms", "seconds": "s"}
 
 

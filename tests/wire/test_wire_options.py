@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamrnn.core.errors import ConfigError
 from streamrnn.wire.options import StreamOptions, split
@@ -29,7 +31,7 @@ def test_split_takes_the_streams_and_leaves_the_links() -> None:
     assert split({"seq": "n"})[0].seq_bits == 0
 
 
-@pytest.mark.parametrize("column", ["t_us", "micros", "uptime_ms", "Seconds", "t_s"])
+@pytest.mark.parametrize("column", ["t_us", "micros", "uptime_ms", "Seconds", "t_s", "timeMs"])
 def test_a_name_that_says_its_unit_needs_no_other(column: str) -> None:
     assert split({"time": column})[0].time_column == column
 
@@ -63,3 +65,21 @@ def test_an_index_is_looked_up_in_the_names() -> None:
 def test_a_wrong_word_gets_a_line_that_says_what_to_write(query: dict[str, str], line: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(line)):
         split(query)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["format", "rate", "names", "units", "time", "seq", "x"]),
+        st.one_of(st.text(), st.from_regex(r"[a-z0-9_]{0,4}:?(us|8|16|\\d)?", fullmatch=True)),
+    )
+)
+def test_any_query_gives_options_or_one_line(query: dict[str, str]) -> None:
+    rest: dict[str, str] | None = None
+    line = ""
+    try:
+        _, rest = split(query)
+    except ConfigError as error:
+        line = str(error)
+    assert line.isprintable()
+    if not line:
+        assert rest == {key: value for key, value in query.items() if key == "x"}
