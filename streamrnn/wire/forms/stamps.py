@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from streamrnn.wire.forms.columns import Layout
 from streamrnn.wire.options import TIME_UNITS
-from streamrnn.wire.packet import MAX_T_US
 from streamrnn.wire.unwrap import signed_step
 
 #: A counter that is behind by no more than this many frames repeats itself; by more, it booted.
@@ -17,8 +16,8 @@ MAX_AHEAD_US = 60_000_000
 #: A clock that falls back by no more than this only trembles.
 MAX_BACK_US = 1_000_000
 
-#: Largest counter: beyond it a float skips whole numbers.
-MAX_COUNT = 1 << 53
+#: Largest counter, and largest time in us: beyond it a float skips whole numbers.
+MAX_EXACT = 1 << 53
 
 #: Counters of unknown width: what may lie between two lines across the wrap-around.
 _WRAPS = ((8, 32), (16, 1 << 10), (32, 1 << 16))
@@ -94,7 +93,7 @@ class Ruler:
     def mark(self, count: float, clock: float) -> Mark | None:
         """Return what a line says of its place; None if that is no place."""
         if (
-            not 0 <= count <= MAX_COUNT
+            not 0 <= count <= MAX_EXACT
             or clock < 0
             or not count.is_integer()
             or clock * self._us > MAX_T_US
