@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -201,6 +204,37 @@ def hashed(user: str, password: str) -> str:
     key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, n)
     parts = [base64.b64encode(part).decode() for part in (salt, key)]
     return f"{user}:$7${n}${parts[0]}${parts[1]}\n"
+
+
+def test_nonsense_from_a_broker_is_a_lost_link() -> None:
+    choice = random.Random(1)
+    kinds = (0x20, 0x30, 0x32, 0x34, 0x40, 0x62, 0x90, 0xD0, 0xE0, 0x00)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for n in range(30):
+                client, _ = server.accept()
+                with client, contextlib.suppress(OSError):
+                    client.settimeout(5.0)
+                    client.recv(1000)
+                    if n % 3:
+                        client.sendall(b"\x20\x02\0\0")  # CONNACK, and SUBACK
+                        client.recv(1000)
+                        client.sendall(b"\x90\x03\0\1\0")
+                    body = choice.randbytes(choice.randrange(12))
+                    client.sendall(bytes([choice.choice(kinds), len(body)]) + body)
+                    client.sendall(choice.randbytes(20))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        for _ in range(30):
+            link = open_link(f"127.0.0.1:{server.getsockname()[1]}/t")
+            with pytest.raises((SourceError, LinkLostError)):  # noqa: PT012 - either may see it
+                link.open()
+                for _ in range(1000):
+                    link.read(0.01)
+            link.close()
+        thread.join()
 
 
 def test_nobody_listens_is_one_line() -> None:

@@ -87,11 +87,11 @@ class BrainflowFeed:
     address : BoardAddress
     """
 
-    hint = "is the board switched on, and near?"
     clock: DeviceClock | None = None
 
     def __init__(self, address: BoardAddress) -> None:
         self.name = f"brainflow:{printable(address.board)}"
+        self.hint = "is the board switched on, and near?"
         self.metadata: dict[str, str] = {}
         self.can_return = True
         self._address = address
@@ -126,6 +126,9 @@ class BrainflowFeed:
             self._board = board
             if number == PLAYBACK:
                 self.can_return = False
+                self.hint = (
+                    f"is {printable(params.file)} BrainFlow's, of that board?"
+                )
                 board.config_board("old_timestamps")
             board.start_stream(max(1024, int(rate_hz * _BUFFER_S)))
         except shim.BrainFlowError as error:

@@ -93,9 +93,11 @@ class MqttCarrier:
             raise SourceError(f"{self.name}: not yet")
         try:
             self._connect()
-        except BaseException:
+        except BaseException as error:
             self._failed_s = time.monotonic()
             self.close()
+            if isinstance(error, LinkLostError):
+                raise SourceError(str(error)) from error
             raise
 
     def receive(self, timeout_s: float) -> list[tuple[Hashable, bytes]]:
@@ -167,7 +169,12 @@ class MqttCarrier:
         """Let the client read and write; return its error code, 0 for none."""
         if self._client is None:
             raise LinkLostError(f"{self.name} is not connected")
-        return int(self._client.loop(timeout_s))
+        try:
+            return int(self._client.loop(timeout_s))
+        except Exception as error:  # whatever nonsense makes of the library
+            raise LinkLostError(
+                f"{self.name}: what the broker sends makes no sense ({type(error).__name__})"
+            ) from error
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
         if code.is_failure:
