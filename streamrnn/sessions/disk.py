@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from glob import escape
 from pathlib import Path
@@ -60,5 +61,8 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such thing
+            raise
     finally:
         os.close(handle)

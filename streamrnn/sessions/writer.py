@@ -10,20 +10,20 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
-from mcap.writer import CompressionType, Writer
 
 from streamrnn.core.errors import SessionError
 from streamrnn.core.text import printable
 from streamrnn.core.types import I64, Frames, Label, Marker, StreamInfo
 from streamrnn.sessions import form
-from streamrnn.sessions.disk import PartFile, later_part_paths, part_path, sync_folder
+from streamrnn.sessions.disk import later_part_paths, part_path, sync_folder
 from streamrnn.sessions.label_book import LabelBook, boundary, retraction
+from streamrnn.sessions.part import Part
 from streamrnn.sessions.session import Session, frame_period_us
 
 #: With the time that a batch and the disk take, a kill costs less than a second.
@@ -96,7 +96,6 @@ class SessionWriter:
         self._labels = LabelBook()
         self._open = True
         self._is_dirty = False
-        self._mcap: Any = None
         self._check_target()
         with self._disk():
             self._begin_part()
@@ -129,7 +128,7 @@ class SessionWriter:
         data = form.frames_to_cdr(frames.x)
         size = form.frame_data_bytes(self.info.n_channels)
         with self._disk():
-            add = self._mcap.add_message
+            add = self._part.add
             for i, (seq, t_us) in enumerate(
                 zip(frames.seq.tolist(), frames.t_us.tolist(), strict=True)
             ):
@@ -250,7 +249,7 @@ class SessionWriter:
         now = self._clock()
         with self._disk():
             log = now if host_ns is None else host_ns
-            self._mcap.add_message(form.RAW_ID, log, data, self._last_t_us * 1000)
+            self._part.add(form.RAW_ID, log, data, self._last_t_us * 1000)
             self._pace(now)
 
     # ---- files
@@ -264,7 +263,7 @@ class SessionWriter:
     def flush(self) -> None:
         """Put everything given so far on disk."""
         with self._disk():
-            self._mcap.flush()
+            self._part.flush()
             self._flushed_ns = self._clock()
             self._is_dirty = False
 
@@ -275,7 +274,7 @@ class SessionWriter:
         for number, opened in list(self._labels.open.items()):
             self.end(number, max(opened.start_us, self._behind_us()))
         with self._disk():
-            self._end_part()
+            self._part.finish()
         self._open = False
 
     def __enter__(self) -> Self:
@@ -328,62 +327,25 @@ class SessionWriter:
         self.n_parts += 1
         path = part_path(self.path, self.n_parts)
         document = form.Document(self.info, self._metadata, self._session, self.n_parts)
-        self._file = PartFile(path, self._overwrite)
-        try:
-            self._describe_part(document)
-        except OSError:
-            self._file.close()
-            with suppress(OSError):  # there is nothing in it
-                path.unlink()
-            raise
-        sync_folder(path.parent)
-
-    def _describe_part(self, document: form.Document) -> None:
-        # The writer needs no more of a stream than write, tell and flush; its methods are untyped.
-        stream = cast("IO[bytes]", self._file)
-        self._mcap = Writer(stream, compression=CompressionType.ZSTD)
-        self._mcap.start(form.PROFILE, "streamrnn")
-        schema = self._mcap.register_schema(
-            form.SCHEMA_NAME, "ros2msg", form.frame_schema(self.info)
-        )
-        for number, topic in form.TOPICS.items():
-            cdr = number == form.FRAMES_ID
-            encoding = "cdr" if cdr else "" if number == form.RAW_ID else "json"
-            self._mcap.register_channel(topic, encoding, schema if cdr else 0)
-        self._begun_ns = self._clock()
-        # An empty chunk is never written, so the document itself carries schema and channels out.
-        text = document.to_json().encode()
-        self._mcap.add_message(
-            form.SESSION_ID, self._begun_ns, text, self._last_t_us * 1000, self.n_parts
-        )
-        self._mcap.flush()
-        self._mcap.add_metadata(form.METADATA_NAME, document.to_record())
-        self._mcap.flush()
-        self._flushed_ns = self._begun_ns
+        now = self._clock()
+        self._part = Part(path, document, self._overwrite, now, self._last_t_us)
+        self._flushed_ns = now
+        self._is_dirty = False
         if self._next_seq > _FAR_AHEAD:
             # A part says for itself where the 32-bit sequence of its frames stands.
-            self._add_json(form.SEQ_ID, {"seq": self._next_seq}, self._last_t_us, self._begun_ns)
+            self._add_json(form.SEQ_ID, {"seq": self._next_seq}, self._last_t_us, now)
         for number, opened in self._labels.open.items():
-            self._add_boundary(number, opened, "start", self._begun_ns)
-
-    def _end_part(self, next_name: str = "") -> None:
-        self._mcap.flush()
-        if next_name:
-            self._mcap.add_metadata(
-                form.NEXT_PART_NAME, {"name": next_name, "session": self._session}
-            )
-        self._mcap.finish()
-        self._file.flush()
-        self._file.close()
+            self._add_boundary(number, opened, "start", now)
+            self._is_dirty = True
 
     def _pace(self, now: int, is_new: bool = True) -> None:
         self._is_dirty = self._is_dirty or is_new
-        if self._file.n_bytes >= self._rotate_bytes or abs(now - self._begun_ns) >= self._rotate_ns:
-            self._end_part(part_path(self.path, self.n_parts + 1).name)
+        part = self._part
+        if part.n_bytes >= self._rotate_bytes or abs(now - part.begun_ns) >= self._rotate_ns:
+            part.finish(part_path(self.path, self.n_parts + 1).name)
             self._begin_part()
-            self._is_dirty = False
         elif abs(now - self._flushed_ns) >= FLUSH_NS:  # abs: the wall clock may be set back
-            self._mcap.flush()
+            part.flush()
             self._flushed_ns = now
             self._is_dirty = False
 
@@ -409,7 +371,7 @@ class SessionWriter:
     def _add_json(self, channel: int, document: dict[str, Any], t_us: int, now: int) -> None:
         text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
         at = min(max(t_us, 0), form.MAX_T_US) * 1000
-        self._mcap.add_message(channel, now, text, at)
+        self._part.add(channel, now, text, at)
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -419,8 +381,8 @@ class SessionWriter:
             yield
         except OSError as error:
             self._open = False
-            if hasattr(self, "_file"):
-                self._file.close()
+            if hasattr(self, "_part"):
+                self._part.abandon()
             kept = "what was recorded before it can be read" if self.n_frames else "nothing is kept"
             where = part_path(self.path, max(self.n_parts, 1))
             raise SessionError(f"cannot write {where}: {error.strerror or error}; {kept}") from None

@@ -91,6 +91,12 @@ def test_rotation_onto_a_full_disk_keeps_all_parts(unmounted: Path) -> None:
     assert (session.frames.seq == range(len(session))).all()
 
 
+def test_a_read_only_disk_is_said(unmounted: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(unmounted)], check=True)
+    with pytest.raises(SessionError, match="Read-only file system; nothing is kept"):
+        SessionWriter(unmounted / "a.mcap", INFO)
+
+
 class Refusing:
     """Lets a part's file fail at its n-th write, as a disk that is full does."""
 

@@ -25,6 +25,7 @@ from session_make import INFO, frames_of
 from streamrnn.core.errors import SessionError
 from streamrnn.core.types import StreamInfo
 from streamrnn.sessions import scan
+from streamrnn.sessions.disk import PartFile
 from streamrnn.sessions.raw import read_raw
 from streamrnn.sessions.reader import read_session
 from streamrnn.sessions.session import Session
@@ -479,13 +480,13 @@ def test_a_full_disk_keeps_what_was_written(
     writer.flush()
     writer.write(frames_of(50, first=50))
 
-    real = type(writer._file).write
+    real = PartFile.write
 
     def full(self: Any, data: bytes) -> int:
         real(self, data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(writer._file), "write", full)
+    monkeypatch.setattr(PartFile, "write", full)
     with pytest.raises(SessionError, match=r"a\.mcap: No space left on device; what was recorded"):
         writer.flush()
     with pytest.raises(SessionError, match="is closed"):
@@ -508,9 +509,9 @@ def test_an_error_inside_is_not_hidden_by_the_close(
 
     with pytest.raises(ZeroDivisionError):  # noqa: PT012
         with SessionWriter(tmp_path / "a.mcap", INFO) as writer:
-            monkeypatch.setattr(type(writer._file), "flush", refuse)
+            monkeypatch.setattr(PartFile, "flush", refuse)
             raise ZeroDivisionError
     monkeypatch.undo()
     with pytest.raises(SessionError, match="Input/output error"):
-        with SessionWriter(tmp_path / "b.mcap", INFO) as writer:
-            monkeypatch.setattr(type(writer._file), "flush", refuse)
+        with SessionWriter(tmp_path / "b.mcap", INFO):
+            monkeypatch.setattr(PartFile, "flush", refuse)
