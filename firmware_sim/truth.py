@@ -19,6 +19,10 @@ Between those counters and what happened stand three laws, with the counts of `B
     n_frames + n_late_frames == n_frames_sent - (truth) n_lost_frames                     (3)
     n_duplicate_frames == (truth) n_duplicate_frames + n_late_frames                      (4)
 
+A source adds one of its own, where it reads to the end and comes back each time:
+
+    n_unplugs == n_outages                                                                (5)
+
 - *skipped*: missing in the origin itself (a recording with losses); a loss like any other.
 - *unseen*: lost where no reader can know it: before the first HELLO that arrived, and between the
   last frame or end marker of one boot and the HELLO of the next.
