@@ -33,6 +33,7 @@ RATE_HZ = 100.0
 AT_ONCE = 4
 #: The kill comes so long after the file appeared, seconds.
 AFTER_S = (0.05, 4.0)
+_QUICK_AFTER_S = 2.0
 _LABEL_EVERY, _LABEL_FRAMES = 50, 30
 _APPEAR_S = 60.0
 
@@ -55,7 +56,7 @@ def run(form: Form) -> Outcome:
     truth = _truth(form.folder / "truth.mcap")
     done = [Killed(**one) for one in form.load().get("kills", [])]
     while len(done) < n_kills:
-        done += _wave(form.folder, truth, len(done))
+        done += _wave(form, truth, len(done))
         form.save({"kills": [_as_dict(one) for one in done]})
         form.say(f"{len(done)} of {n_kills} kills")
     return _outcome(done)
@@ -81,8 +82,9 @@ def _truth(path: Path) -> Session:
     return read_session(path)
 
 
-def _wave(folder: Path, truth: Session, n_before: int) -> list[Killed]:
+def _wave(form: Form, truth: Session, n_before: int) -> list[Killed]:
     """Start some recordings at once and kill each at its time."""
+    folder = form.folder
     draw = random.Random(1000 + n_before)
     url = f"sim:playback?file={folder / 'truth.mcap'}&speed=1"
     running: dict[Path, subprocess.Popen[bytes]] = {}
@@ -102,7 +104,9 @@ def _wave(folder: Path, truth: Session, n_before: int) -> list[Killed]:
                 if process.poll() is not None or now_s > deadline_s:
                     raise SystemExit(f"record did not start: {_said(process)}")
                 if path.exists():
-                    due_s[path] = now_s + draw.uniform(*AFTER_S)
+                    due_s[path] = now_s + draw.uniform(
+                        AFTER_S[0], form.pick(_QUICK_AFTER_S, AFTER_S[1])
+                    )
             elif path not in killed_ns and now_s >= due_s[path]:
                 killed_ns[path] = time.time_ns()
                 os.kill(process.pid, signal.SIGKILL)

@@ -150,7 +150,7 @@ def insert(rows: U8, rng: Rng) -> U8:
     """Put a byte in between: any, or the one before it once more."""
     n, length = rows.shape
     at, column = np.arange(n), np.arange(length + 1)
-    place: I64 = rng.integers(0, length, n)
+    place = rng.integers(0, length, len(rows))
     out = np.take_along_axis(rows, np.maximum(column - (column > place[:, None]), 0), axis=1)
     value = np.where(rng.random(n) < 0.5, out[at, place], rng.integers(0, 256, n))
     out[at, place] = value.astype(np.uint8)
@@ -202,7 +202,7 @@ def splice(rows: U8, rng: Rng) -> Kept:
     first, second = rows[0::2], rows[1::2]
     n, length = first.shape
     out = np.concatenate([first, second], axis=1)
-    cut: I64 = rng.integers(0, length, n)
+    cut = rng.integers(0, length, len(first))
     other = np.where(np.arange(n) % 2 == 0, cut, rng.integers(1, length + 1, n))
     column = np.arange(length)
     keep = np.concatenate([column < cut[:, None], column >= other[:, None]], axis=1)

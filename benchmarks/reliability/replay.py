@@ -24,7 +24,7 @@ _TIMEOUT_S = 300.0
 
 def run(form: Form) -> Outcome:
     """Replay, again and again."""
-    n_replays = form.pick(3, 100)
+    n_replays = form.pick(2, 100)
     session = _record(form.folder / "short.mcap", 60.0)
     long_s = form.pick(600.0, 1800.0)
     done = form.load()

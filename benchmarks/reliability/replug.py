@@ -30,7 +30,7 @@ _LOOK_S = 0.0005
 
 def run(form: Form) -> Outcome:
     """Pull the cable, again and again."""
-    n_cycles = form.pick(8, 200)
+    n_cycles = form.pick(6, 200)
     draw = random.Random(5)
     faults, at_s = [], FIRST_S
     for _ in range(n_cycles):
