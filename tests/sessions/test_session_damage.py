@@ -508,7 +508,7 @@ def test_an_error_inside_is_not_hidden_by_the_close(
         raise OSError(5, "Input/output error")
 
     with pytest.raises(ZeroDivisionError):  # noqa: PT012
-        with SessionWriter(tmp_path / "a.mcap", INFO) as writer:
+        with SessionWriter(tmp_path / "a.mcap", INFO):
             monkeypatch.setattr(PartFile, "flush", refuse)
             raise ZeroDivisionError
     monkeypatch.undo()
