@@ -198,7 +198,8 @@ def _description(d: dict[str, Any]) -> Iterator[str]:
             "packets have checksum, counter and clock)"
         )
     if is_text and not d["nominal_hz"] and not d["measured_hz"]:
-        yield "its rate is not known yet: listen longer (--seconds), or give rate= in the address"
+        longer = "listen longer (--seconds), or " if d["live"] else ""
+        yield f"its rate is not known: {longer}give rate= in the address"
 
 
 def _listed(names: list[str]) -> str:
@@ -224,6 +225,6 @@ def next_command(d: dict[str, Any], opened: Opened) -> str:
         _, mark, query = url.partition("?")
         url = f"{address_of(link.port, serial_ports())}{mark}{query}"
     parts = ["streamrnn", "record", shlex.quote(url), "-o", "first.mcap"]
-    if not d["nominal_hz"] and d["measured_hz"]:
-        parts += ["--rate", f"{round_rate_hz(d['measured_hz']):g}"]
+    if not d["nominal_hz"]:
+        parts += ["--rate", f"{round_rate_hz(d['measured_hz']):g}" if d["measured_hz"] else "HZ"]
     return " ".join(parts)

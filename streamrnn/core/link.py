@@ -16,8 +16,8 @@ class Link(Protocol):
     A link knows nothing of packets. `open` may be called again after `LinkLostError`. It may have
     more attributes: ``waits = True`` if it never runs ahead of its reader, so that nothing has to
     be dropped when that is late; ``is_deaf = True`` if nothing can be sent to the device;
-    ``extra``, a dict of str to int, if it counts what befell its bytes; ``silence_hint``, what may
-    be wrong if nothing ever comes.
+    ``extra``, a dict of str to int, if it counts what befell its bytes; ``silence_hint`` and
+    ``garbage_hint``, what may be wrong if nothing ever comes, or nothing that makes sense.
 
     Attributes
     ----------

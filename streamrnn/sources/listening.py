@@ -22,8 +22,8 @@ class Listening:
     name : str
         Of the link.
     now_s : float
-    silence_hint : str
-        What may be wrong if nothing comes.
+    hints : (str, str)
+        What may be wrong if nothing comes, and if nothing that makes sense; ``""``: who knows.
     open_timeout_s : float
         How long it may take.
     garbage_s : float
@@ -31,10 +31,16 @@ class Listening:
     """
 
     def __init__(
-        self, name: str, now_s: float, silence_hint: str, open_timeout_s: float, garbage_s: float
+        self,
+        name: str,
+        now_s: float,
+        hints: tuple[str, str],
+        open_timeout_s: float,
+        garbage_s: float,
     ) -> None:
         self._name = name
-        self._hint = silence_hint or "is the device powered, and its program running?"
+        self._hint = hints[0] or "is the device powered, and its program running?"
+        self._garbage_hint = hints[1] or "is it the right device, and the right port?"
         self._open_timeout_s = open_timeout_s
         self._garbage_s = garbage_s
         self._until_s = now_s + open_timeout_s
@@ -84,7 +90,7 @@ class Listening:
             if trouble:
                 raise SourceError(f"{self._name}: {trouble}")
             raise SourceError(
-                f"{self._name}: no wire packets or number lines in {n} bytes: wrong baud rate?"
+                f"{self._name}: no wire packets or number lines in {n} bytes: {self._garbage_hint}"
             )
         if not self.is_over(now_s):
             return

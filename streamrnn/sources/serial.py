@@ -69,6 +69,8 @@ class SerialLink:
     """
 
     can_return = True
+    #: What may be wrong if nothing makes sense.
+    garbage_hint = "wrong baud rate? streamrnn probe finds the right one"
 
     def __init__(
         self,

@@ -149,8 +149,10 @@ class StreamSource:
             It cannot be opened, or what comes is neither wire packets nor lines of numbers.
         """
         self.link.open()
-        hint = getattr(self.link, "silence_hint", "")
-        listening = Listening(self.name, self._clock(), hint, self._open_timeout_s, self._garbage_s)
+        hints = getattr(self.link, "silence_hint", ""), getattr(self.link, "garbage_hint", "")
+        listening = Listening(
+            self.name, self._clock(), hints, self._open_timeout_s, self._garbage_s
+        )
         try:
             while self._info is None:
                 try:

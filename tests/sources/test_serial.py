@@ -5,6 +5,7 @@ import pty
 import subprocess
 import sys
 import termios
+import threading
 import time
 import tty
 from collections.abc import Iterator
@@ -180,6 +181,25 @@ def wait_for_frames(source: StreamSource) -> None:
     end = time.monotonic() + 10
     while not any(isinstance(item, Frames) for item in source.read(0.05)):
         assert time.monotonic() < end
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x80\xff\x01", "wrong baud rate\\? streamrnn probe finds"),
+        (b"", "sending at 9600 baud\\?"),
+    ],
+)
+def test_what_makes_no_sense_may_come_at_another_rate(
+    ends: tuple[int, str], data: bytes, words: str
+) -> None:
+    master, path = ends
+    source = StreamSource(SerialLink(path, 9600), open_timeout_s=1.0, garbage_s=0.1)
+    sender = threading.Timer(0.2, os.write, (master, data))  # opening forgets what came before
+    sender.start()
+    with pytest.raises(SourceError, match=words):
+        source.open()
+    sender.join()
 
 
 def test_options_of_the_address() -> None:
