@@ -18,15 +18,16 @@ _RECONNECT_S = 0.5
 _KEEPALIVE_S = 30
 _MAX_COMMANDS = 64
 _MAX_COMMAND_BYTES = 4200
+_MAX_PACKET_BYTES = 8192
 _MAX_TOPIC_BYTES = 1000
 
 
 class MqttCable:
     """A client of a broker; see `firmware_sim.cables.server.Cable`.
 
-    It publishes to a topic (quality of service 0, not retained) and listens to the same with
-    ``/cmd`` behind it. A broker that goes away is looked for until it is back. Whether anyone
-    subscribes nobody knows.
+    It speaks MQTT 5, publishes to a topic (quality of service 0, not retained), and listens to the
+    same with ``/cmd`` behind it. A broker that goes away is looked for until it is back. Whether
+    anyone subscribes nobody knows.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class MqttCable:
             wrong = printable(topic, 60)
             raise ConfigError(f"mqtt: write HOST:PORT/TOPIC, no + and # in it, got {wrong!r}")
         try:
-            from paho.mqtt import client, enums
+            from paho.mqtt import client, enums, packettypes, properties
         except ImportError:
             raise ConfigError(
                 "--link mqtt needs paho-mqtt: install streamrnn with its extra, streamrnn[mqtt]"
@@ -54,6 +55,9 @@ class MqttCable:
         self._host, self._port, self._topic = host, port, topic
         self._mqtt = client
         self._api = enums.CallbackAPIVersion.VERSION2
+        # A broker of MQTT 5 keeps to itself what is longer than this.
+        self._terms: Any = properties.Properties(packettypes.PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        self._terms.MaximumPacketSize = _MAX_PACKET_BYTES
         self._client: Any = None
         self._commands: deque[bytes] = deque(maxlen=_MAX_COMMANDS)
         self._is_ready = False
@@ -66,14 +70,14 @@ class MqttCable:
 
     def plug(self) -> None:
         """Connect to the broker, or raise `SourceError`."""
-        client = self._mqtt.Client(self._api)
+        client = self._mqtt.Client(self._api, protocol=self._mqtt.MQTTv5)
         client.connect_timeout = _CONNECT_S
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         try:
-            client.connect(self._host, self._port, _KEEPALIVE_S)
+            client.connect(self._host, self._port, _KEEPALIVE_S, properties=self._terms)
         except OSError as error:
             where = shown(self._host, self._port)
             why = error.strerror or error
