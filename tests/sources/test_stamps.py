@@ -26,6 +26,17 @@ def test_jitter_and_drift_invent_no_gap(
     assert StampCounter(rate_hz).seq(stamps).tolist() == n.tolist()
 
 
+@given(st.sampled_from([50.0, 250.0]), SEEDS, st.floats(-0.05, 0.05), st.integers(1, 200))
+def test_another_rate_than_was_said_is_no_gap_and_hides_none(
+    rate_hz: float, seed: int, wrong: float, n_missing: int
+) -> None:
+    true = np.arange(int(80 * rate_hz))
+    true[int(60 * rate_hz) :] += n_missing
+    jitter = np.random.default_rng(seed).uniform(-0.05, 0.05, len(true))
+    stamps = (true + jitter) / rate_hz * (1 + wrong)
+    assert StampCounter(rate_hz).seq(stamps).tolist() == true.tolist()
+
+
 @given(RATES, SEEDS, st.sampled_from([0.02, 0.1, 0.2]))
 def test_blocks_with_one_stamp_each_invent_no_gap(
     rate_hz: float, seed: int, block_s: float

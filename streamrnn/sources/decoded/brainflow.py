@@ -126,9 +126,7 @@ class BrainflowFeed:
             self._board = board
             if number == PLAYBACK:
                 self.can_return = False
-                self.hint = (
-                    f"is {printable(params.file)} BrainFlow's, of that board?"
-                )
+                self.hint = f"is {printable(params.file)} BrainFlow's, of that board?"
                 board.config_board("old_timestamps")
             board.start_stream(max(1024, int(rate_hz * _BUFFER_S)))
         except shim.BrainFlowError as error:

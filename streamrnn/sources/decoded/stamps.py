@@ -11,8 +11,10 @@ from streamrnn.core.types import F64, I64
 #: How far apart stamps may be at first from where they should be, and how fast that is forgotten.
 _FIRST_SPREAD_S = 0.25
 _SPREAD_TAU_S = 3.0
-#: How fast the line on which stamps should lie follows a clock that drifts.
-_LINE_TAU_S = 10.0
+#: How fast the line on which stamps should lie follows those that come, and by how much a stream's
+#: rate may be another one than it says.
+_LINE_TAU_S = 5.0
+_WRONG_RATE = 0.1
 #: Frames are missing when a stamp is later than so many of the usual deviations, and than this
 #: part of a period.
 _DEVIATIONS = 3.0
@@ -76,8 +78,9 @@ class StampCounter:
     """Numbers frames by their time stamps, so that missing ones show.
 
     Stamps should lie on a line, one period apart. Where a stamp is later than jitter explains, as
-    learnt from the stamps before it, frames are missing. The line follows a clock that drifts.
-    Only the stamps count, not how they were cut into blocks.
+    learnt from the stamps before it, frames are missing. The line follows a clock that drifts, and
+    a rate that is not quite what was said. Only the stamps count, not how they were cut into
+    blocks.
 
     Parameters
     ----------
@@ -85,11 +88,12 @@ class StampCounter:
     """
 
     def __init__(self, rate_hz: float) -> None:
-        self._rate_hz = rate_hz
+        self._nominal_s = self._period_s = 1.0 / rate_hz
         self._decay = math.exp(-1.0 / (rate_hz * _SPREAD_TAU_S))
-        self._follow = 1.0 / (rate_hz * _LINE_TAU_S + 1.0)
+        # A loop of second order that does not swing: on place and slope of the line.
+        self._follow = min(0.5, 1.0 / (rate_hz * _LINE_TAU_S))
         self._spread_s = _FIRST_SPREAD_S
-        self._origin_s: float | None = None  # of frame 0, on the line
+        self._next_s: float | None = None  # where the next stamp should be
         self._resumes = False
         self.next_seq = 0
 
@@ -115,22 +119,24 @@ class StampCounter:
         if not math.isfinite(stamp_s):
             self.next_seq += 1
             return self.next_seq - 1
-        if self._origin_s is None:
-            self._origin_s = stamp_s - self.next_seq / self._rate_hz
-        late_s = stamp_s - self._origin_s - self.next_seq / self._rate_hz
-        limit_s = max(_PERIODS / self._rate_hz, _DEVIATIONS * self._spread_s)
+        if self._next_s is None:
+            self._next_s = stamp_s
+        late_s = stamp_s - self._next_s
+        limit_s = max(_PERIODS * self._period_s, _DEVIATIONS * self._spread_s)
         if self._resumes:
-            limit_s = _PERIODS / self._rate_hz
+            limit_s = _PERIODS * self._period_s
         if abs(late_s) > _LONGEST_GAP_S or (self._resumes and late_s < -limit_s):
-            self._origin_s += late_s
             late_s = 0.0
         elif late_s > limit_s:
-            n_missing = round(late_s * self._rate_hz)
+            n_missing = round(late_s / self._period_s)
             self.next_seq += n_missing
-            late_s -= n_missing / self._rate_hz
+            late_s -= n_missing * self._period_s
         self._resumes = False
         self._spread_s = max(abs(late_s), self._spread_s * self._decay)
-        self._origin_s += late_s * self._follow
+        period_s = self._period_s + late_s * self._follow**2
+        low, high = self._nominal_s * (1 - _WRONG_RATE), self._nominal_s * (1 + _WRONG_RATE)
+        self._period_s = min(max(period_s, low), high)
+        self._next_s = stamp_s - late_s * (1.0 - 2.0 * self._follow) + self._period_s
         self.next_seq += 1
         return self.next_seq - 1
 
