@@ -22,6 +22,7 @@ from streamrnn.cli.probe_report import report
 from streamrnn.core.errors import SourceError, StreamRNNError
 from streamrnn.core.types import Channel, Frames, StreamInfo
 from streamrnn.sources import open_source
+from streamrnn.sources.listening import Listening
 from streamrnn.sources.ports import trouble
 from streamrnn.sources.ports.bauds import USUAL
 from streamrnn.sources.ports.finding import Finder
@@ -120,6 +121,12 @@ def nothing_fits(n_bytes: int) -> str:
     return str(opening._nothing_fits(f"serial:{USB}", 115_200, head, rates))
 
 
+def garbage(link: SerialLink) -> str:
+    listening = Listening(link.name, 0.0, ("", link.garbage_hint), 5.0, 2.0)
+    listening.took(b"\xff" * 800, 0.0)
+    return raised(lambda: listening.check(2.1, False, ""))
+
+
 def mind(name: str, x: np.ndarray[Any, Any] | None = None, **changes: Any) -> str:
     """Return the one advice on a stream of two channels."""
     if x is None:
@@ -168,7 +175,8 @@ def test_every_line_is_what_the_program_says(folder: Path, monkeypatch: pytest.M
         "the board that was named is not there": raised(Finder("usb=B2", lambda: uno).find),
         "after an unplug another board came to its place": in_the_place_of_another(),
         "the device on the network does not answer": refused(monkeypatch),
-        "wrong baud rate": opening.wrong_baud(921_600, 115_200),
+        "wrong baud rate, in `run` and `record`": garbage(serial),
+        "wrong baud rate, in `probe`": opening.wrong_baud(921_600, 115_200),
         "nothing comes": nothing_fits(0),
         "garbage at every rate": nothing_fits(800),
         "the sketch prints words": senseless(serial, b"lo\r\nHello World\r\nHell"),

@@ -25,6 +25,8 @@ _ANSWER_S = 0.25
 _LISTEN_TO_TEXT_S = 1.5
 #: Share of readable characters from which on bytes may be text.
 _TEXT_SHARE = 0.9
+#: What is judged: the newest bytes.
+_JUDGED_BYTES = 4096
 _TEXT = bytes([*b"\t\r\n", *range(0x20, 0x7F)])
 
 
@@ -92,6 +94,7 @@ def _listen(link: SerialLink, clock: Callable[[], float]) -> str:
             link.write(b"\0" + Encoder().command(1, "DESCRIBE"))
         data = link.read(0.02)
         heard += data
+        del heard[:-_JUDGED_BYTES]
         detector.push(data)
         if detector.format == "wire":
             return detector.format

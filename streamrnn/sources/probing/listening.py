@@ -14,6 +14,7 @@ from streamrnn.sources.base import Source
 
 #: Samples that are kept for a closer look: 16 MB.
 MAX_KEPT = 4_000_000
+_BLOCK_FRAMES = 256
 _WAIT_S = 0.05
 #: So that a stretch of so many seconds is surely covered.
 _MARGIN_S = 0.1
@@ -59,9 +60,7 @@ class Listener:
         self.low, self.high = np.full(n, np.inf), np.full(n, -np.inf)
         self.is_whole = np.ones(n, np.bool_)
         self._sum, self._n_finite = np.zeros(n), np.zeros(n, np.int64)
-        self._kept: deque[Frames] = deque()
-        self._n_kept = 0
-        self._last_us: int | None = None
+        self._forget()
 
     @property
     def mean(self) -> F64:
@@ -79,32 +78,44 @@ class Listener:
         elif isinstance(item, Gap):
             self.reboots += item.reason == "reboot"
             if item.restart:
-                self._last_us = None
+                self._forget()
         elif isinstance(item, Marker):
             self.n_markers += 1
         elif isinstance(item, Frames) and len(item):
             self._take_frames(item)
 
     def newest(self) -> Frames:
-        """Return the newest frames, as many as were kept, of one stretch without a restart."""
-        blocks = list(self._kept)
-        for n in range(len(blocks) - 1, 0, -1):
-            before, block = blocks[n - 1], blocks[n]
-            if block.seq[0] <= before.seq[-1] or block.t_us[0] < before.t_us[-1]:
-                blocks = blocks[n:]
-                break
-        return Frames.join(blocks, self.info.n_channels)
+        """Return the newest frames since the device started, as many as were kept."""
+        return Frames.join([*self._kept, *self._pending], self.info.n_channels)
+
+    def _forget(self) -> None:
+        """Forget what was kept: seq and time start anew."""
+        self._kept: deque[Frames] = deque()
+        self._pending: list[Frames] = []
+        self._n_kept = self._n_pending = 0
+        self._last: tuple[int, int] | None = None  # seq and t_us
 
     def _take_frames(self, frames: Frames) -> None:
+        first = int(frames.seq[0]), int(frames.t_us[0])
+        if self._last is not None and (first[0] <= self._last[0] or first[1] < self._last[1]):
+            self._forget()
+        before_us = first[1] if self._last is None else self._last[1]
+        self._last = int(frames.seq[-1]), int(frames.t_us[-1])
         self.n_frames += len(frames)
-        first_us = int(frames.t_us[0]) if self._last_us is None else self._last_us
-        self._last_us = int(frames.t_us[-1])
-        self.span_s += max(0, self._last_us - first_us) / 1e6
+        self.span_s += (self._last[1] - before_us) / 1e6
         self._account(frames.x)
+        self._keep(frames)
+
+    def _keep(self, frames: Frames) -> None:
         # A copy: a block may be a view of a larger one that would stay in memory.
-        self._kept.append(Frames(frames.x.copy(), frames.seq.copy(), frames.t_us.copy()))
+        self._pending.append(Frames(frames.x.copy(), frames.seq.copy(), frames.t_us.copy()))
+        self._n_pending += len(frames)
         self._n_kept += frames.x.size
-        while self._n_kept > self._max_kept and len(self._kept) > 1:
+        if self._n_pending >= _BLOCK_FRAMES:  # few large blocks take less than many small ones
+            self._kept.append(Frames.join(self._pending, self.info.n_channels))
+            self._pending = []
+            self._n_pending = 0
+        while self._n_kept > self._max_kept and self._kept:
             self._n_kept -= self._kept.popleft().x.size
 
     def _account(self, x: F32) -> None:
