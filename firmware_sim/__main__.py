@@ -8,16 +8,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from types import FrameType
 from typing import Any, NoReturn
 
 from firmware_sim.board import Board
-from firmware_sim.cables.choose import MAX_BOARDS, kind_of, make_server, nth_name, nth_options
+from firmware_sim.cables.choose import kind_of, make_server
 from firmware_sim.link import make_options, parse_people, parse_words
 from firmware_sim.options import make_board
 from firmware_sim.raw import RawBoard, raw_board
 from firmware_sim.serving import Station, serve, serve_stdout
+from firmware_sim.several import MAX_BOARDS, nth_name, nth_options
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED
 from streamrnn.core.errors import ConfigError, StreamRNNError
 from streamrnn.core.text import printable
@@ -253,12 +253,7 @@ def _make(arguments: argparse.Namespace, n: int) -> Board | RawBoard:
     options = make_options(values, arguments.scenario)
     if options.seed < 0:
         raise ConfigError(f"--seed must be 0 or more, got {options.seed}")
-    board = make_board(nth_options(options, n))
-    if arguments.boards > 1:
-        hello = board.device.origin.hello
-        name = f"{hello.name} {n + 1}"
-        board.device.origin.hello = replace(hello, name=name, boot_id=f"{hello.boot_id}.{n + 1}")
-    return board
+    return make_board(nth_options(options, n) if arguments.boards > 1 else options)
 
 
 def _raw(arguments: argparse.Namespace) -> RawBoard:

@@ -10,6 +10,7 @@ from firmware_sim.device import Device
 from firmware_sim.faults import FaultPlan, parse_faults
 from firmware_sim.noise import Noise, NoisyOrigin
 from firmware_sim.origin import Origin
+from firmware_sim.several import NumberedOrigin
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED, SignalOrigin
 from firmware_sim.texts import BANNER
 from streamrnn.core.errors import ConfigError
@@ -53,6 +54,8 @@ class BoardOptions:
         Jitter of the way to the host, as `Line` has it.
     noise : tuple of Noise
         What its sensors add, in this order.
+    number : int
+        Of the board among several, from 1: behind its name and boot id. 0: it is the only one.
     form : {"wire", "numbers", "named", "teleplot", "json"}
         Packets, or lines of text from power-up on; see `firmware_sim.lines`.
     columns : tuple of str
@@ -82,6 +85,7 @@ class BoardOptions:
     banner: str = ""
     transit_us: float = 0.0
     noise: tuple[Noise, ...] = ()
+    number: int = 0
     form: str = "wire"
     columns: tuple[str, ...] = ()
     separator: str = "comma"
@@ -112,7 +116,9 @@ def make_board(options: BoardOptions) -> Board:
 def make_origin(options: BoardOptions) -> Origin:
     """Return the frames that are asked for, with their noise; see `make_board`."""
     origin = _bare_origin(options)
-    return NoisyOrigin(origin, options.noise, options.seed) if options.noise else origin
+    if options.noise:
+        origin = NoisyOrigin(origin, options.noise, options.seed)
+    return NumberedOrigin(origin, options.number) if options.number else origin
 
 
 def _bare_origin(options: BoardOptions) -> Origin:

@@ -1,8 +1,6 @@
-"""``--link``: which cable a board hangs on, and several boards on cables of one kind."""
+"""``--link``: which cable a board hangs on."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from firmware_sim.board import Board
 from firmware_sim.cables.address import host_and_port
@@ -11,16 +9,12 @@ from firmware_sim.cables.pty import PtyBoard
 from firmware_sim.cables.server import BoardServer
 from firmware_sim.cables.tcp import TcpCable
 from firmware_sim.cables.udp import UdpCable
-from firmware_sim.options import BoardOptions
 from firmware_sim.raw import RawBoard
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable
 
 KINDS = ("pty", "tcp", "udp", "mqtt", "stdout")
 MQTT_PORT = 1883
-MAX_BOARDS = 64
-#: Where a board's number comes in, in the names of its files and topics.
-NUMBER = "{n}"
 
 
 def kind_of(link: str) -> str:
@@ -92,29 +86,3 @@ def _nth(port: int, n: int) -> int:
     if port and port + n > 65_535:
         raise ConfigError(f"there is no port {port + n} for board {n + 1}")
     return port + n if port else 0
-
-
-def nth_options(options: BoardOptions, n: int) -> BoardOptions:
-    """Return the options of board `n` of several, from 0: another seed and other people."""
-    return replace(
-        options,
-        seed=options.seed + n,
-        person=options.person + n,
-        people=tuple(person + n for person in options.people),
-    )
-
-
-def nth_name(pattern: str | None, n: int, n_boards: int, what: str) -> str | None:
-    """Return a name with the board's number, from 1, where `NUMBER` stands in it.
-
-    Raises
-    ------
-    ConfigError
-        Several boards would get the same name.
-    """
-    if pattern is None:
-        return None
-    if n_boards > 1 and NUMBER not in pattern:
-        shown = printable(pattern, 60)
-        raise ConfigError(f"{what} {shown}: {n_boards} boards need {NUMBER} in it for their number")
-    return pattern.replace(NUMBER, str(n + 1))
