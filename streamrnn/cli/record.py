@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from streamrnn.runtime.flow import Flow
     from streamrnn.runtime.guide import GuideConfig
     from streamrnn.runtime.recording import Recording
+    from streamrnn.sources.base import Source
+
+#: How long a rate that nobody says is measured.
+MEASURE_S = 5.0
 
 
 @click.command(short_help="Record a labelled session from a device.")
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--note", default="", help="Kept with the session.")
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True),
-    help="Frame rate of a text stream, Hz.",
+    help="Frame rate of a text stream, Hz (default: measured).",
 )  # fmt: skip
 @click.option("--keys", "key_text", default="", metavar="a=left,b=right", help="Labels by key.")
 @click.option("--raw", is_flag=True, help="Keep the undecoded bytes, too (for replay --raw).")
@@ -102,8 +106,7 @@ def command(
     with ExitStack() as stack:
         stack.enter_context(closing(source))
         source.open()
-        if source.info.rate_hz <= 0:
-            raise ConfigError(f"{source.name}: a text stream does not say its rate: give --rate HZ")
+        _know_rate(source)
         metadata = {
             "source": public_url(url),
             "subject": subject,
@@ -168,6 +171,20 @@ def _show(recording: Recording, screen: Screen, remarks: list[str]) -> None:
     steps, recording.steps = recording.steps, []
     screen.steps(steps)
     screen.draw()
+
+
+def _know_rate(source: Source) -> None:
+    """Measure the rate of a stream that does not say it: times are counted by it."""
+    from streamrnn.cli.live import say
+    from streamrnn.sources.stream import StreamSource
+
+    if source.info.rate_hz <= 0 and source.live and isinstance(source, StreamSource):
+        say(f"the stream does not say its rate: measuring it for {MEASURE_S:g} s ...")
+        source.measure(MEASURE_S)
+        if source.info.rate_hz > 0:
+            say(f"it runs at {source.info.rate_hz:.6g} Hz (--rate says it at once)")
+    if source.info.rate_hz <= 0:
+        raise ConfigError(f"{source.name}: a text stream does not say its rate: give --rate HZ")
 
 
 def _plan(

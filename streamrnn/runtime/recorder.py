@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from streamrnn.core.errors import SessionError
 from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.text import printable
-from streamrnn.core.types import Frames, Gap, Item, Label, Marker, StreamInfo
+from streamrnn.core.types import I64, Frames, Gap, Item, Label, Marker, StreamInfo
 from streamrnn.sessions.writer import SessionWriter
 from streamrnn.sources.tap import Tape
 
@@ -20,6 +22,8 @@ _LOG = logging.getLogger(__name__)
 
 #: A device that booted leaves a gap at least this long, so that no replay bridges it.
 RESTART_GAP_US = 2_000_000
+#: A block that spans more than this had waited somewhere.
+_WAITED_NS = 200_000_000
 
 
 class Recorder:
@@ -70,6 +74,7 @@ class Recorder:
         self.n_frames = self.n_missing = 0
         self.labels: Counter[str] = Counter()
         self.newest: Frames | None = None
+        self._is_counted = metadata.get("clock") == "counted"
         self._clock_ns = clock_ns
         self._writer = SessionWriter(path, info, metadata, overwrite=overwrite, clock=clock_ns)
         self._open_markers: list[tuple[str, int]] = []
@@ -181,7 +186,7 @@ class Recorder:
         for marker in self._early:
             self._mark(marker)
         self._early.clear()
-        self._writer.write(frames, now_ns)
+        self._writer.write(frames, self._arrivals(frames, now_ns))
         self.newest = frames
         span = int(frames.seq[-1] - frames.seq[0]) + 1
         if self.n_frames:
@@ -190,6 +195,19 @@ class Recorder:
         self.n_frames += len(frames)
         self._last_seq, self._last_t_us = int(frames.seq[-1]), int(frames.t_us[-1])
         self._last_host_ns = now_ns
+
+    def _arrivals(self, frames: Frames, now_ns: int) -> I64 | int:
+        """Return when frames arrived.
+
+        Where times are only counted, arrivals are all that tells the true rate; so a block that had
+        waited is set back to when it must have come.
+        """
+        if not self._is_counted or len(frames) < 2:
+            return now_ns
+        back_ns = 1000 * (frames.t_us[-1] - frames.t_us)
+        if back_ns[0] < _WAITED_NS:
+            return now_ns
+        return np.maximum(now_ns - back_ns, self._last_host_ns)
 
     def _move(self, frames: Frames, now_ns: int) -> None:
         """Find the shift that puts the frames of a new boot behind the last one."""

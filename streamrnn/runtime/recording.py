@@ -136,7 +136,9 @@ class Recording:
 
     def _frames(self, block: Frames) -> None:
         if self.guide is not None:
-            self._take(self.guide.push(block.t_us))
+            # What waited until now is over: nobody can be asked for it.
+            is_first = self.guide.prompt.kind == "waiting"
+            self._take(self.guide.push(block.t_us[-1:] if is_first else block.t_us))
         self._remarks += self.quality.push(block)
 
     def _take(self, steps: list[Step]) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,9 @@ def test_progress_is_said_each_second_and_a_signal_ends_it(
     assert len(read_session(tmp_path / "a.mcap")) > 100
 
 
-def test_a_text_stream_needs_its_rate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_text_stream_that_does_not_live_needs_its_rate(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     lines = b"".join(b"%d,%d\n" % (n, -n) for n in range(200)) + b"1,2,3\nboo\n"
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"tcp:127.0.0.1:{server.getsockname()[1]}?reconnect=no"
@@ -104,3 +107,37 @@ def test_a_text_stream_needs_its_rate(capsys: pytest.CaptureFixture[str], tmp_pa
     assert session.metadata["clock"] == "counted"
     assert err.endswith(f"200 frames, 0 labels, 0 frames lost, 2 bad lines -> {path}\n")
     assert session.frames.t_us[-1] == 199 * 20_000
+
+
+def test_the_rate_of_a_live_text_stream_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamrnn.cli.record.MEASURE_S", 1.5)
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp:127.0.0.1:{server.getsockname()[1]}?reconnect=no"
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            begin_s = time.monotonic()
+            with peer:
+                for n in range(1000):
+                    if stop.wait(max(0.0, begin_s + n / 100 - time.monotonic())):
+                        return
+                    peer.sendall(b"%d,%d\n" % (n, -n))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        path = tmp_path / "a.mcap"
+        code, _, err = main(capsys, "record", url, "-o", path, "--duration", "2")
+        stop.set()
+        thread.join()
+    assert code == 0
+    assert err.startswith(
+        "the stream does not say its rate: measuring it for 1.5 s ...\nit runs at "
+    )
+    session = read_session(path)
+    # Nothing is lost meanwhile; on a busy machine the rate may be another one.
+    assert session.frames.x[:, 0].tolist() == list(range(len(session)))
+    assert session.info.rate_hz == pytest.approx(100, rel=0.2)
+    assert session.metadata["rate"] == "measured"

@@ -11,6 +11,7 @@ from streamrnn.core.errors import SessionError
 from streamrnn.core.records import Event, GapRecord
 from streamrnn.core.types import Channel, End, Gap, Label, Marker, StreamInfo
 from streamrnn.runtime.recorder import Recorder
+from streamrnn.sessions.describe import describe
 from streamrnn.sessions.reader import read_session
 
 
@@ -168,3 +169,17 @@ def test_an_existing_file_is_not_replaced_unasked(path: Path) -> None:
     with pytest.raises(SessionError, match="exists"):
         recorder(path)
     Recorder(path, INFO, {}, overwrite=True).close()
+
+
+def test_counted_frames_that_had_waited_are_set_back(path: Path) -> None:
+    clock = Clock()
+    r = Recorder(path, INFO, {"clock": "counted"}, clock_ns=clock)
+    r.push(make_frames(500))  # five seconds, waiting while the rate was measured
+    for k in range(50):
+        clock.now_ns += 100_000_000
+        r.push(make_frames(10, first=500 + 10 * k))
+    r.close()
+    session = read_session(path)
+    assert (np.diff(session.host_ns) >= 0).all()
+    assert session.host_ns[-1] - session.host_ns[0] == pytest.approx(9.99e9, rel=1e-3)
+    assert describe(session)["arrival_rate_hz"] == pytest.approx(100, rel=0.02)

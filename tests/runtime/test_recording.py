@@ -68,6 +68,16 @@ def test_the_labels_of_a_whole_recording(tmp_path: Path) -> None:
     assert session.problems == []
 
 
+def test_nobody_is_asked_for_what_is_over(tmp_path: Path) -> None:
+    """Frames that had waited before the first prompt could be seen."""
+    recording = recording_of(tmp_path / "a.mcap")
+    recording.push([moving(500)])
+    assert recording.steps[-1].kind == "rest"
+    assert recording.steps[-1].t_us == 4_990_000
+    recording.recorder.close()
+    assert len(read_session(tmp_path / "a.mcap")) == 500
+
+
 @settings(max_examples=40)
 @given(
     ops=st.lists(
