@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_board import FakeBoard
+from script_link import ENCODER, HELLO, ScriptLink, data, scripted
 
 from streamrnn.core.errors import SourceError, SourceTimeout
 from streamrnn.core.link import LinkLostError
@@ -14,13 +15,7 @@ from streamrnn.core.types import End, Frames, Gap, Item, StreamInfo
 from streamrnn.sources.chopped import ChoppedLink
 from streamrnn.sources.serial import SerialLink
 from streamrnn.sources.stream import StreamSource
-from streamrnn.wire.decoder import WireDecoder
-from streamrnn.wire.encode import Encoder
-from streamrnn.wire.packet import Command
-from streamrnn.wire.schema import ChannelGroup, Hello
-
-HELLO = Hello("mem", "", "b", 100.0, (ChannelGroup(("a", "b"), "", "f32", 1.0, 0.0),))
-ENCODER = Encoder()
+from streamrnn.wire.schema import Hello
 
 
 @pytest.fixture
@@ -51,55 +46,6 @@ def read_times(source: StreamSource, n: int) -> None:
 
 def seqs(items: list[Item]) -> list[int]:
     return [int(s) for item in items if isinstance(item, Frames) for s in item.seq]
-
-
-class ScriptLink:
-    """A link in memory: what it gives is written in advance; time passes when it has nothing."""
-
-    can_return = False
-    name = "script:"
-
-    def __init__(self, *chunks: bytes | type[Exception], can_return: bool = False) -> None:
-        self.chunks = list(chunks)
-        self.written = b""
-        self.now_s = 0.0
-        self.can_return = can_return
-        self.is_open = False
-        self.opening_fails = 0
-
-    def open(self) -> None:
-        if self.opening_fails:
-            self.opening_fails -= 1
-            raise SourceError("not there")
-        self.is_open = True
-
-    def read(self, timeout_s: float) -> bytes:
-        if not self.chunks:
-            self.now_s += timeout_s
-            return b""
-        chunk = self.chunks.pop(0)
-        if isinstance(chunk, bytes):
-            self.now_s += 0.001
-            return chunk
-        raise chunk("gone")
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def close(self) -> None:
-        self.is_open = False
-
-    def commands(self) -> list[Command]:
-        return [i for i in WireDecoder().push(self.written) if isinstance(i, Command)]
-
-
-def scripted(link: ScriptLink, **options: float) -> StreamSource:
-    return StreamSource(link, clock=lambda: link.now_s, **options)
-
-
-def data(first: int, n: int = 1) -> bytes:
-    x = np.full((n, 2), first, np.float32)
-    return ENCODER.data(HELLO, (x,), first, first * 10_000)
 
 
 def test_silent_board_is_asked_and_started(board: FakeBoard) -> None:
@@ -281,7 +227,9 @@ def test_silence_is_a_timeout() -> None:
 def test_garbage_is_named_with_the_likely_cause() -> None:
     noise = np.random.default_rng(0).integers(1, 256, 64, np.uint8).tobytes()
     link = ScriptLink(*[noise] * 5000)
-    with pytest.raises(SourceError, match=r"no wire packets or number lines in \d+ bytes: wrong"):
+    with pytest.raises(
+        SourceError, match=r"no wire packets or number lines in \d+ bytes: is it the right"
+    ):
         scripted(link).open()
     assert 2.0 <= link.now_s < 2.2
 

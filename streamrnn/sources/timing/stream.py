@@ -180,6 +180,7 @@ class StreamTiming:
     def _report(self) -> TimingReport:
         return replace(
             self._fitted,
+            nominal_hz=self.nominal_hz,
             span_s=(self._span_before_us + self._span_us) / 1e6,
             n_frames=self._n_frames,
             n_gaps=self._n_gaps,
