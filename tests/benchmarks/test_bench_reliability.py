@@ -20,9 +20,6 @@ from benchmarks.reliability import (
     damage,
     document,
     faults,
-    hostile,
-    hostile_files,
-    hostile_reader,
     kill_recording,
     mutants,
     rate,
@@ -30,6 +27,9 @@ from benchmarks.reliability import (
     soak,
 )
 from benchmarks.reliability.bar import Check, Form, Outcome, percentiles
+from benchmarks.reliability.hostile import bar as hostile
+from benchmarks.reliability.hostile import files, plain, reader
+from benchmarks.reliability.hostile import good as good_ones
 from streamrnn.core.types import Frames
 from streamrnn.sessions.reader import read_session
 from streamrnn.sessions.writer import write_session
@@ -292,22 +292,22 @@ def test_growth_and_an_open_descriptor_are_seen():
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
-    hostile.good_files(folder)
+    good_ones.good_files(folder)
     return folder
 
 
 @pytest.mark.parametrize("kind", hostile.COUNTS)
 def test_good_files_are_read_and_hostile_ones_follow_from_their_number(kind, good, tmp_path):
     data = (good / f"good-{kind}").read_bytes()
-    path = tmp_path / hostile_reader.NAMES[kind]
+    path = tmp_path / reader.NAMES[kind]
     path.write_bytes(data)
-    assert hostile_reader.judge(kind, path, 0) == ("read", "")
-    made = {hostile_files.mutant(kind, data, number) for number in range(60)}
+    assert reader.judge(kind, path, 0) == ("read", "")
+    made = {files.mutant(kind, data, number) for number in range(60)}
     assert len(made) > 40
-    assert made == {hostile_files.mutant(kind, data, number) for number in range(60)}
+    assert made == {files.mutant(kind, data, number) for number in range(60)}
     for number in range(60):
-        path.write_bytes(hostile_files.mutant(kind, data, number))
-        outcome, problem = hostile_reader.judge(kind, path, number)
+        path.write_bytes(files.mutant(kind, data, number))
+        outcome, problem = reader.judge(kind, path, number)
         assert not problem
         assert outcome in ("read", "ModelFileError", "SessionError", "ConfigError")
 
@@ -317,11 +317,11 @@ def test_an_error_without_a_type_and_one_of_two_lines_are_seen(monkeypatch, tmp_
         def read(*_):
             raise error
 
-        monkeypatch.setattr(hostile_reader, "read", read)
-        return hostile_reader.judge("model", tmp_path, 0)
+        monkeypatch.setattr(reader, "read", read)
+        return reader.judge("model", tmp_path, 0)
 
     assert fail(KeyError("x"))[0] == "untyped"
-    outcome, problem = fail(hostile_reader.StreamRNNError("a\nb"))
+    outcome, problem = fail(reader.StreamRNNError("a\nb"))
     assert (outcome, problem) == ("StreamRNNError", "not one line: 'a\\nb'")
 
 
@@ -329,7 +329,7 @@ def test_an_error_without_a_type_and_one_of_two_lines_are_seen(monkeypatch, tmp_
 def test_a_warped_document_is_another_one_and_leaves_the_first(seed):
     first = {"a": [1, 2, {"b": "c"}], "d": 0.5, "e": {"f": None}}
     before = json.dumps(first)
-    hostile_files.warped(first, random.Random(seed))
+    plain.warped(first, random.Random(seed))
     assert json.dumps(first) == before
 
 

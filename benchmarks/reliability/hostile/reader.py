@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reliability.hostile_files import mutant
+from benchmarks.reliability.hostile.files import mutant
 from streamrnn.core.errors import StreamRNNError
 from streamrnn.core.types import Frames, StreamInfo
 from streamrnn.runtime.bundle import Bundle

@@ -8,34 +8,20 @@ its own.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import zstandard
-
-from benchmarks.reliability import hostile_files as files
 from benchmarks.reliability.bar import Check, Form, Outcome
-from benchmarks.reliability.hostile_reader import LIMIT_S, NAMES
-from firmware_sim.signals import SignalOrigin
-from streamrnn.cli.live import SAMPLE
-from streamrnn.core.types import Channel, Frames, Label, StreamInfo
-from streamrnn.model.file import load_model, save_model
-from streamrnn.model.params import init_params
-from streamrnn.model.spec import NetworkSpec
-from streamrnn.sessions.session import Session
-from streamrnn.sessions.writer import write_session
+from benchmarks.reliability.hostile import bombs
+from benchmarks.reliability.hostile.good import good_files
+from benchmarks.reliability.hostile.reader import LIMIT_S
 
 LIMIT_MIB = 256.0
 #: Mutants of each kind: quick, full.
@@ -46,8 +32,6 @@ COUNTS = {
 #: Files that one process reads.
 PER_PROCESS = 20_000
 _SHM = Path("/dev/shm")
-_BOMB_BYTES = 3_000_000_000
-_PIECE = bytes(1 << 20)
 
 
 def run(form: Form) -> Outcome:
@@ -64,8 +48,8 @@ def run(form: Form) -> Outcome:
                 seen.add(kind, n, _read(kind, done, n, folder))
                 form.save(seen.to_dict())
                 form.say(f"{kind}: {done + n:,} of {n_wanted:,}")
-        for kind, what, data in bombs(small=form.is_quick):
-            seen.bombs.append(_bomb(kind, what, data, folder))
+        for kind, what, data in bombs.bombs(small=form.is_quick):
+            seen.bombs.append(bombs.set_off(kind, what, data, folder))
     return _outcome(seen)
 
 
@@ -101,7 +85,7 @@ def _read(kind: str, first: int, n: int, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     at, end = first, first + n
     while at < end:
-        command = [sys.executable, "-m", "benchmarks.reliability.hostile_reader"]
+        command = [sys.executable, "-m", "benchmarks.reliability.hostile.reader"]
         arguments = [kind, str(at), str(end - at), str(folder)]
         child = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
         if child.returncode == 0:
@@ -130,138 +114,6 @@ def _read(kind: str, first: int, n: int, folder: Path) -> dict[str, Any]:
             total["most_mib"] = max(total["most_mib"], part["most_mib"])
         at = number + 1
     return total
-
-
-# ---- good files
-
-
-def good_files(folder: Path) -> None:
-    """Write one small good file of each kind."""
-    sample = load_model(SAMPLE)
-    spec = NetworkSpec(sample.params.n_inputs, (6,), sample.params.n_classes)
-    save_model(folder / "good-model", replace(sample, params=init_params(spec, 7)))
-    write_session(folder / "good.mcap", small_session())
-    (folder / "good.mcap").rename(folder / "good-session")
-    (folder / "good-toml").write_text(_TOML, encoding="utf-8")
-    lines = [f"{n / 100:.2f},{n % 7},{-n}.5,{'wave' if n % 9 > 5 else ''}" for n in range(60)]
-    (folder / "good-csv").write_text("\n".join(["t,a,b,label", *lines]), encoding="utf-8")
-    arrays = io.BytesIO()
-    rng = np.random.default_rng(8)
-    fused, gyro, acc = rng.normal(0, 1, (3, 30, 3))
-    targets = np.tile([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], (15, 1))
-    np.savez_compressed(arrays, targets=targets, fused=fused, gyro=gyro, acc=acc)
-    (folder / "good-npz").write_bytes(arrays.getvalue())
-
-
-def small_session() -> Session:
-    """Return a session of a second, with labels."""
-    origin = SignalOrigin(1, 1, 100.0, seconds=1.2)
-    n = len(origin.next(120))
-    channels = tuple(Channel(name, "g") for name in ("x", "y", "z"))
-    seq = np.arange(n, dtype=np.int64)
-    x = np.random.default_rng(9).normal(0, 1, (n, 3)).astype(np.float32)
-    frames = Frames(x, seq, seq * 10_000)
-    labels = [Label("wave", 100_000, 300_000, "board"), Label("tap", 500_000, 700_000, "keys")]
-    info = StreamInfo(channels, 100.0, "board", "1", "b")
-    return Session(info, frames, seq * 10_000_000, labels, [], {"subject": "a", "notes": "n"})
-
-
-_TOML = """[training]
-hidden = [32]
-epochs = 10
-seed = 3
-folds = 2
-held_out = ["anna"]
-learning_rate = 0.004
-[augment]
-rotation_deg = 10.0
-[features]
-channels = ["acc_x", "acc_y"]
-filter = "none"
-[decision]
-enter = 0.7
-exit = 0.5
-min_ms = 80.0
-[decision.per_class.circle]
-enter = 0.7"""
-
-
-# ---- bombs
-
-
-def bombs(*, small: bool) -> Iterator[tuple[str, str, bytes]]:
-    """Yield files that are small and unpack to much: kind, what it is, content."""
-    n_bytes = _BOMB_BYTES // (10 if small else 1)
-    packed = _zeros(n_bytes)
-    good = small_session()
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "s.mcap"
-        write_session(path, good)
-        session = path.read_bytes()
-    for said, size in (("as large as it is", n_bytes), ("small", 1 << 16), ("1 MiB", 1 << 20)):
-        body = files.chunk_body((0, 0, size, 0), b"zstd", packed)
-        yield "session", f"chunk of zstd that says it is {said}", _with_chunk(session, body)
-    blocks = files._pack(b"lz4", bytes(25_000_000))
-    body = files.chunk_body((0, 0, 1 << 20, 0), b"lz4", blocks)
-    yield "session", "chunk of lz4", _with_chunk(session, body)
-    one = files.chunk_body((0, 0, 4 << 20, 0), b"zstd", _zeros(4 << 20))
-    yield "session", "500 chunks of 4 MiB of nothing", _with_chunk(session, *([one] * 500))
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
-        for array in ("acc", "gyro", "fused", "targets"):
-            with made.open(f"{array}.npy", "w") as file:
-                for _ in range(100 if small else 1_000):
-                    file.write(_PIECE)
-    yield "npz", "arrays of deflated zeros", archive.getvalue()
-    deep = b'{"__metadata__":' + b"[" * 2_000_000
-    yield "model", "a header nested two million deep", len(deep).to_bytes(8, "little") + deep
-    digits = b'{"__metadata__":{"streamrnn":"{}"},"w":' + b"9" * 4_000_000 + b"}"
-    yield "model", "a number of four million digits", len(digits).to_bytes(8, "little") + digits
-
-
-def _zeros(n_bytes: int) -> bytes:
-    """Return so many zeros, packed: 3 GB become about 98 kB."""
-    out = io.BytesIO()
-    with zstandard.ZstdCompressor(level=3).stream_writer(out, closefd=False) as writer:
-        for _ in range(n_bytes // len(_PIECE)):
-            writer.write(_PIECE)
-    return out.getvalue()
-
-
-def _with_chunk(session: bytes, *bodies: bytes) -> bytes:
-    """Put chunks before the end of a session's data."""
-    records = files._records(session, len(files.MAGIC))
-    data_end = next(n for n, (opcode, _) in enumerate(records) if opcode == 15)
-    records[data_end:data_end] = [(files.CHUNK, body) for body in bodies]
-    return files._session(records)
-
-
-_ONE = """
-import json, resource, signal, sys
-from pathlib import Path
-from time import perf_counter
-from benchmarks.reliability import hostile_reader as reader
-resource.setrlimit(resource.RLIMIT_AS, (reader.LIMIT_BYTES, reader.LIMIT_BYTES))
-signal.alarm(reader.LIMIT_S)
-begin_s = perf_counter()
-outcome, problem = reader.judge(sys.argv[1], Path(sys.argv[2]), 0)
-print(json.dumps({"outcome": outcome, "problem": problem, "seconds": perf_counter() - begin_s,
-    "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
-"""
-
-
-def _bomb(kind: str, what: str, data: bytes, folder: Path) -> dict[str, Any]:
-    path = folder / NAMES[kind]
-    path.write_bytes(data)
-    child = subprocess.run(
-        [sys.executable, "-c", _ONE, kind, str(path)], capture_output=True, text=True, check=False
-    )
-    said: dict[str, Any] = {"what": what, "bytes": len(data)}
-    if child.returncode:
-        problem = f"ended with {child.returncode} {child.stderr[-200:]}"
-        return said | {"outcome": "-", "problem": problem, "seconds": 0.0, "mib": 0.0}
-    seen: dict[str, Any] = json.loads(child.stdout)
-    return said | seen
 
 
 # ---- what came out

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.reliability.bar import Check, Form, Outcome
 from benchmarks.reliability.boards import board, run_quietly, streamrnn
-from benchmarks.reliability.talker import Talker
+from benchmarks.reliability.newcomer.talker import Talker
 
 #: So many at a time: most of them wait.
 AT_ONCE = 6
