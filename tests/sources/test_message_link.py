@@ -116,7 +116,7 @@ def test_a_sender_that_falls_silent_is_a_gap_and_comes_back() -> None:
     carrier.inbox = [("a", line) for line in text_messages(5, end="")]
     source = StreamSource(link, 100.0, clock=carrier.clock)
     source.open()
-    items = [item for _ in range(500) for item in source.read(0.01)]
+    items = [item for _ in range(320) for item in source.read(0.01)]
     assert sum(len(item) for item in items if isinstance(item, Frames)) == 5
     assert [item for item in items if isinstance(item, Gap)] == [Gap("unplug", restart=True)]
     carrier.inbox = [("other", line) for line in text_messages(4, end="")]

@@ -12,7 +12,7 @@ from streamrnn.sources.file import FileSource
 from streamrnn.sources.registry import EXAMPLES, LINKS, SOURCES, _split
 from streamrnn.sources.stream import StreamSource
 from streamrnn.sources.tap import TapLink
-from streamrnn.wire.options import StreamOptions
+from streamrnn.wire.options import KEYS, StreamOptions
 
 
 @pytest.mark.parametrize("url", ["serial:/dev/ttyACM0?baud=9600", "tcp:localhost:80"])
@@ -58,6 +58,15 @@ def test_every_kind_but_stdin_has_an_example_that_is_right() -> None:
     for text in EXAMPLES.values():
         for url in text.split(" or "):
             assert open_source(url).name
+
+
+def test_every_kind_is_described() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
+    for scheme in {*LINKS.builtins, *SOURCES.builtins, "sim"}:
+        assert f"## {scheme}\n" in text
+        assert f"| [{scheme}](#{scheme}) | `{scheme}:" in text
+    for key in KEYS:
+        assert f"| `{key}=" in text
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,21 @@ def test_senseless_addresses_are_named(rest: str) -> None:
 
 def test_an_ipv6_address_has_brackets() -> None:
     assert open_link("[::1]:80")._address == ("::1", 80)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="no keep-alive times here")
+def test_a_peer_that_says_nothing_is_asked_soon(server: socket.socket) -> None:
+    link = TcpLink("127.0.0.1", port(server))
+    link.open()
+    connection = link._connected()
+    asked = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]
+    idle_s, every_s, times = (connection.getsockopt(socket.IPPROTO_TCP, o) for o in asked)
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert idle_s + every_s * times <= 6
+    link.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", "x\0y", "no.such.host.invalid"])
+def test_a_name_that_no_host_has_is_one_line(host: str) -> None:
+    with pytest.raises(SourceError, match="cannot connect to tcp:"):
+        TcpLink(host, 80).open()

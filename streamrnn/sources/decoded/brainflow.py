@@ -40,8 +40,9 @@ _NUMBERS = {"ip_port": "ip_port", "ip_protocol": "ip_protocol", "timeout": "time
 PRESETS = ("default", "auxiliary", "ancillary")
 #: Seconds that the library keeps for a late reader.
 _BUFFER_S = 30
-#: Frames from which is learnt how the board counts.
+#: Frames from which is learnt how the board counts, and no longer than for this.
 _N_LEARN = 32
+_LEARN_S = 1.0
 #: Looked for new data this often, at least; the library cannot wait.
 _LOOK_S = 0.005
 #: A board that is gone is looked for this often.
@@ -150,7 +151,10 @@ class BrainflowFeed:
         until_s = time.monotonic() + timeout_s
         pause_s = min(_LOOK_S, 0.5 / self._rate_hz)
         while True:
-            data = self._board.get_board_data(preset=self._preset)
+            try:
+                data = self._board.get_board_data(preset=self._preset)
+            except _failures() as error:
+                raise LinkLostError(cause(int(error.exit_code))) from error
             if data.shape[1]:
                 return self._frames(data)
             left_s = until_s - time.monotonic()
@@ -177,7 +181,7 @@ class BrainflowFeed:
             self._waiting.append(data)
             data = np.concatenate(self._waiting, axis=1)
             packages = self._packages(data)
-            if data.shape[1] < _N_LEARN:
+            if data.shape[1] < min(_N_LEARN, max(4, round(self._rate_hz * _LEARN_S))):
                 return []
             self._waiting = []
             bits = self._address.counter_bits
@@ -232,10 +236,9 @@ class BrainflowFeed:
         return params
 
 
-def _failures() -> type[Exception]:
-    shim = optional("brainflow.board_shim", "brainflow", "brainflow")
-    failure: type[Exception] = shim.BrainFlowError
-    return failure
+def _failures() -> Any:
+    """Return BrainFlow's class of errors."""
+    return optional("brainflow.board_shim", "brainflow", "brainflow").BrainFlowError
 
 
 def open_brainflow(rest: str) -> FeedSource:

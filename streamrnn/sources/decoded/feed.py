@@ -18,9 +18,11 @@ from streamrnn.sources.timing.stream import DeviceClock
 
 _LOG = logging.getLogger(__name__)
 
-#: How long a stream may take to give its first frame, and how long it may pause.
+#: How long a stream may take to give its first frame, and how long it may pause: in seconds, and
+#: at least so many periods.
 OPEN_S = 5.0
 SILENT_S = 2.0
+_SILENT_PERIODS = 5
 #: A stream that is gone is looked for this often.
 _POLL_S = 0.02
 
@@ -97,6 +99,7 @@ class FeedSource:
         self._ready: list[Item] = []
         self._next_seq: int | None = None
         self._heard_s = 0.0
+        self._silent_s = SILENT_S
         self._is_connected = self._is_down = self._ended = False
 
     @property
@@ -165,8 +168,8 @@ class FeedSource:
             items = self._taken(self._feed.pull(timeout_s))
         except LinkLostError as error:
             return self._lost(str(error))
-        if not items and self._clock() > self._heard_s + SILENT_S:
-            return self._lost(f"no frame came for {SILENT_S:g} s")
+        if not items and self._clock() > self._heard_s + self._silent_s:
+            return self._lost(f"no frame came for {self._silent_s:g} s")
         return items
 
     def close(self) -> None:
@@ -179,6 +182,7 @@ class FeedSource:
         if info == self._info:
             return
         self._info = info
+        self._silent_s = max(SILENT_S, _SILENT_PERIODS / info.rate_hz)
         self._timing = StreamTiming(info.rate_hz, clock=self._feed.clock)
         self._ready.append(info)
 
@@ -251,7 +255,7 @@ class FeedSource:
                 self._counters.n_unplugs += 1
                 items, self._ready = [*self._ready, *items], []
                 return items
-            if self._is_connected and self._clock() > self._heard_s + SILENT_S:
+            if self._is_connected and self._clock() > self._heard_s + self._silent_s:
                 self._feed.disconnect()
                 self._is_connected = False
             if self._clock() >= until_s:
