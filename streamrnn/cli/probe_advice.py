@@ -62,8 +62,10 @@ def _transport(d: dict[str, Any]) -> Iterator[str]:
         )
     bad = n_damaged(d)
     if share:
-        if d["port"] is None:
-            todo = "check the network, or how busy the sender is"
+        if counters["n_unplugs"]:
+            todo = "most of them while it was away"
+        elif d["port"] is None:
+            todo = "check the connection, and how busy the sender is"
         elif bad:
             todo = "some in damaged packets, see below"
         else:
@@ -87,10 +89,10 @@ def _transport(d: dict[str, Any]) -> Iterator[str]:
         n = counters["n_duplicate_frames"]
         yield f"{n} frames came twice and were dropped once: does the device send again unasked?"
     if counters["n_unplugs"]:
-        n = counters["n_unplugs"]
-        yield f"the device went away {n} times: a loose plug, or too little power?"
+        times = _times(counters["n_unplugs"])
+        yield f"the device went away {times}: a loose plug, or too little power?"
     if d["n_reboots"]:
-        yield f"the device started anew {d['n_reboots']} times: too little power, or a crash?"
+        yield f"the device started anew {_times(d['n_reboots'])}: too little power, or a crash?"
     timer = (d["port"] or {}).get("latency_timer_ms")
     if timer is not None and timer > 1:
         name = d["port"]["path"].rpartition("/")[2]
@@ -127,10 +129,11 @@ def _time(d: dict[str, Any]) -> Iterator[str]:
             "it, so gestures seem that much longer or shorter"
         )
     pause_s = timing.get("largest_gap_s", 0.0)
-    if measured and pause_s > max(_PAUSE_S, _PAUSE_FRAMES / measured):
+    was_away = bool(d["counters"]["n_unplugs"] or d["n_reboots"])
+    if not was_away and measured and pause_s > max(_PAUSE_S, _PAUSE_FRAMES / measured):
         yield f"nothing came for {pause_s:.2f} s once: does the device do something else meanwhile?"
     is_real = abs(d["heard_s"] / d["span_s"] - 1) < _REAL_TOLERANCE if d["span_s"] else True
-    if d["live"] and not is_real and d["heard_s"] > 1 and d["clock"] == "device":
+    if d["live"] and not is_real and not was_away and d["heard_s"] > 1 and d["clock"] == "device":
         yield (
             f"its clock does not run in real time: {d['span_s']:.1f} s of it took "
             f"{d['heard_s']:.1f} s: do t_us and rate_hz of its packets count microseconds and "
@@ -200,6 +203,10 @@ def _description(d: dict[str, Any]) -> Iterator[str]:
     if is_text and not d["nominal_hz"] and not d["measured_hz"]:
         longer = "listen longer (--seconds), or " if d["live"] else ""
         yield f"its rate is not known: {longer}give rate= in the address"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
 
 
 def _listed(names: list[str]) -> str:

@@ -211,7 +211,7 @@ def _frames(d: dict[str, Any]) -> str:
     parts.append(f"{counters['n_duplicate_frames']} duplicate")
     parts.append(f"{n_damaged(d)} damaged{what}")
     if counters["n_unplugs"]:
-        parts.append(f"{counters['n_unplugs']} times unplugged")
+        parts.append(f"unplugged {counters['n_unplugs']} x")
     if d["n_labels"]:
         parts.append(f"{d['n_labels']} label boundaries from the device")
     return ", ".join(parts)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import shlex
 import signal
+import threading
+import tty
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +26,8 @@ from streamrnn.core.errors import SourceError
 from streamrnn.core.types import Channel, Frames, StreamInfo
 from streamrnn.sessions.session import Session
 from streamrnn.sessions.writer import write_session
-from streamrnn.sources.ports import listing
+from streamrnn.sources.ports import bauds, listing
+from streamrnn.sources.ports.lines import true_baud
 from streamrnn.sources.ports.listing import Port
 from streamrnn.sources.probing.listening import Listener
 from streamrnn.sources.probing.opening import Opened
@@ -157,6 +163,51 @@ def test_ctrl_c_shows_what_is_known_so_far() -> None:
     assert b"  device    simulated IMU" in out
 
 
+class GarblingBoard:
+    """Lines on a pseudo-terminal, garbage for a reader at another baud rate than 9600."""
+
+    def __init__(self) -> None:
+        self.master, self.slave = pty.openpty()
+        tty.setraw(self.slave)
+        self.path = os.ttyname(self.slave)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> GarblingBoard:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        os.close(self.master)
+        os.close(self.slave)
+
+    def _send(self) -> None:
+        while not self._stop.wait(0.01):
+            is_right = true_baud(self.master) == 9_600
+            if select.select((), (self.master,), (), 0.0)[1]:  # somebody reads
+                os.write(self.master, b"1.5,-2.25\r\n" if is_right else os.urandom(11))
+
+
+def test_a_wrong_baud_rate_is_set_right(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bauds, "USUAL", (115_200, 57_600, 9_600))
+    with GarblingBoard() as board:
+        url = f"serial:{board.path}"
+        code, out, err = main(capsys, "probe", url, "--seconds", "0.5")
+    assert code == 0
+    assert err.splitlines() == [
+        f"{url} makes no sense at 115200 baud; trying 2 other rates ...",
+        f"{url}: listening for 0.5 s ...",
+    ]
+    lines = out.splitlines()
+    assert lines[0] == f"{url}?baud=9600"
+    assert "  mind      wrong baud rate: it speaks at 9600, not 115200: add baud=9600 to" in out
+    assert lines[-1].startswith(f"  next      streamrnn record '{url}?baud=9600' -o first.mcap")
+
+
 # ---- advice
 
 
@@ -199,7 +250,7 @@ def test_a_good_stream_gets_no_advice() -> None:
         ({"counters": {"n_bad_crc": 2, "n_packets": 98}}, "damaged: 2 of 100 packets made no"),
         ({"counters": {"n_duplicate_frames": 4}}, "4 frames came twice"),
         ({"counters": {"n_unplugs": 2}}, "the device went away 2 times: a loose plug"),
-        ({"n_reboots": 1}, "the device started anew 1 times: too little power"),
+        ({"n_reboots": 1}, "the device started anew once: too little power"),
         ({"port": {"latency_timer_ms": 16}}, "`echo 1 | sudo tee /sys/bus/usb-serial/devices/ttyU"),
         ({"measured_hz": 98.0}, "rate: it sends 98.00 frames a second, not 100 as stated: correct"),
         ({"timing": {"drift_ppm": -2000.0}}, "the device's clock is off by 0.2 %"),

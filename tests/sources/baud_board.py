@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import threading
 from pathlib import Path
 
@@ -53,6 +54,8 @@ class BaudBoard(FakeBoard):
 
     def send(self, data: bytes) -> None:
         assert self._fds is not None
+        if not select.select((), (self._fds[0],), (), 0.0)[1]:
+            return  # nobody reads: as a UART does, send it to nobody
         if true_baud(self._fds[0]) != self.baud:
             data = self._random.randbytes(len(data))
         super().send(data)
