@@ -207,7 +207,8 @@ class Recorder:
         back_ns = 1000 * (frames.t_us[-1] - frames.t_us)
         if back_ns[0] < _WAITED_NS:
             return now_ns
-        return np.maximum(now_ns - back_ns, self._last_host_ns)
+        arrived_ns: I64 = np.maximum(now_ns - back_ns, self._last_host_ns)
+        return arrived_ns
 
     def _move(self, frames: Frames, now_ns: int) -> None:
         """Find the shift that puts the frames of a new boot behind the last one."""
