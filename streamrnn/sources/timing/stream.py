@@ -225,6 +225,8 @@ class StreamTiming:
         for number, part in enumerate(np.split(rows, np.flatnonzero(breaks))):
             if number:
                 self._begin_group()
+                # The clock may have jumped among the frames of this arrival.
+                self._first_us = float(self._now_us(part)[0])
             if len(part):
                 self._take(part)
 
@@ -274,9 +276,13 @@ class StreamTiming:
         self._first_us = None
         self._recent = self._recent[:0]
 
+    def _now_us(self, rows: F64) -> F64:
+        """Return the best time that there is."""
+        return rows[:, T_US] if self._has_clock else rows[:, HOST_NS] / 1e3
+
     def _take(self, rows: F64) -> None:
         """Take arrivals of the newest group."""
-        now_us = rows[:, T_US] if self._has_clock else rows[:, HOST_NS] / 1e3
+        now_us = self._now_us(rows)
         if self._first_us is None:
             self._first_us = float(rows[0, FIRST] if self._has_clock else now_us[0])
         self._span_us = float(now_us[-1]) - self._first_us
