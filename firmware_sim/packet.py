@@ -24,7 +24,7 @@ class Packet(NamedTuple):
         True time at which it leaves the board.
     boot : int
         How often the board had booted again by then.
-    index : int
+    ordinal : int
         `seq` counted on over all boots: the frames that the firmware numbered before it.
     schema : int
         Of its header.
@@ -41,7 +41,7 @@ class Packet(NamedTuple):
     t_us: int = 0
     at_us: int = 0
     boot: int = 0
-    index: int = 0
+    ordinal: int = 0
     schema: int = 0
     n_sent: int = 0
     is_end: bool = False

@@ -207,9 +207,9 @@ class Reader:
             n = packet.n_frames
             counters.n_frames += n
             self._expected += n
-            if packet.index != self.next_index:
-                self._jump(packet.index, 0)
-            self.next_index = packet.index + n
+            if packet.ordinal != self.next_index:
+                self._jump(packet.ordinal, 0)
+            self.next_index = packet.ordinal + n
             return n
         if kind is _EVENT and self._hello is None:
             counters.n_bad_content += 1
@@ -222,7 +222,7 @@ class Reader:
         return 0
 
     def _accept_out_of_order(self, packet: Packet) -> int:
-        n, index = packet.n_frames, packet.index
+        n, index = packet.n_frames, packet.ordinal
         first = unwrap(packet.seq, self._expected)
         n_old = min(max(self._expected - first, 0), n)
         self.counters.n_duplicate_frames += n_old
@@ -250,7 +250,7 @@ class Reader:
         if old is not None:
             self.n_boots += 1
             self._ended_at = None
-        self._jump(packet.index, 0)
+        self._jump(packet.ordinal, 0)
         self._expected = packet.seq
 
     def _accept_end(self, packet: Packet) -> None:
@@ -260,7 +260,7 @@ class Reader:
         self._ended_at = end
         n_lost = end - self._expected
         self.counters.n_lost_frames += n_lost
-        self._jump(max(packet.index, self.next_index), n_lost)
+        self._jump(max(packet.ordinal, self.next_index), n_lost)
         self._expected = end
 
     def _jump(self, index: int, n_counted: int) -> None:

@@ -53,11 +53,11 @@ class TextReader(Reader):
         self.n_good_packets += 1
         self.counters.n_packets += 1
         self.counters.n_frames += 1
-        if packet.index >= self.next_index:
-            self._jump(packet.index, 0)
+        if packet.ordinal >= self.next_index:
+            self._jump(packet.ordinal, 0)
             self.next_index += 1
             return 1
-        n_late = self._find_late(packet.index, packet.index + 1)
+        n_late = self._find_late(packet.ordinal, packet.ordinal + 1)
         self.n_repeated_frames += 1 - n_late
         return n_late
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from firmware_sim.device import N_END_MARKERS, Device
-from firmware_sim.fetch import Cut
+from firmware_sim.device.fetch import Cut
+from firmware_sim.device.packer import Packer
 from firmware_sim.lines.forms import LineWriter
 from firmware_sim.origin import Origin
-from firmware_sim.packer import Packer
 from firmware_sim.packet import Packet
 from streamrnn.wire.packet import PacketType
 

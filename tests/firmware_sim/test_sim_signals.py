@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from linear_classifier import LinearClassifier, frame_classes, n_events
 
-from firmware_sim.gestures import GESTURES, PITCH, ROLL, YAW, Stroke, perform
-from firmware_sim.people import make_person
-from firmware_sim.plan import GAP_S, Passage
-from firmware_sim.render import render
 from firmware_sim.signals import ACC_SCALE_G, GYRO_SCALE_DPS, SignalOrigin, simulate
+from firmware_sim.signals.gestures import GESTURES, PITCH, ROLL, YAW, Stroke, perform
+from firmware_sim.signals.people import make_person
+from firmware_sim.signals.plan import GAP_S, Passage
+from firmware_sim.signals.render import render
 from streamrnn.core.errors import ConfigError
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from firmware_sim.gestures import GESTURES
 from firmware_sim.origin import Block, to_rows
-from firmware_sim.people import Person, make_person
-from firmware_sim.plan import Activity, Planner, check_plan
-from firmware_sim.render import render
+from firmware_sim.signals.gestures import GESTURES
+from firmware_sim.signals.people import Person, make_person
+from firmware_sim.signals.plan import Activity, Planner, check_plan
+from firmware_sim.signals.render import render
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.types import F64, U8, Frames, Label, Marker
 from streamrnn.wire.encode import quantise

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from firmware_sim.people import Person
+from firmware_sim.signals.people import Person
 
 #: Coordinates of the hand: three angles (rad) and three displacements (m), by index.
 ROLL, PITCH, YAW, FORWARD, SIDE, UP = range(6)

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from firmware_sim.fetch import Cut, Fetcher
+from firmware_sim.device.fetch import Cut, Fetcher
 from streamrnn.core.types import I64, U8
 from streamrnn.wire.encode import frame_packet
 from streamrnn.wire.packet import HEADER, TRAILER, VERSION, PacketType

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from firmware_sim.gestures import FORWARD, PITCH, ROLL, SIDE, UP, YAW, Stroke
-from firmware_sim.people import Person
-from firmware_sim.plan import Passage
+from firmware_sim.signals.gestures import FORWARD, PITCH, ROLL, SIDE, UP, YAW, Stroke
+from firmware_sim.signals.people import Person
+from firmware_sim.signals.plan import Passage
 from streamrnn.core.types import F64
 
 _GRAVITY_M_S2 = 9.80665

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_sim.gestures import (
+from firmware_sim.signals.gestures import (
     GESTURES,
     PITCH,
     ROLL,
@@ -16,7 +16,7 @@ from firmware_sim.gestures import (
     perform,
     perform_near,
 )
-from firmware_sim.people import Person
+from firmware_sim.signals.people import Person
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean
 
