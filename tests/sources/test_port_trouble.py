@@ -74,6 +74,8 @@ def test_who_is_in_the_way(tmp_path: Path) -> None:
     modem = in_use("/dev/ttyUSB0", [], str(tmp_path))
     assert "perhaps ModemManager" in modem
     assert "`sudo systemctl stop ModemManager`" in modem
+    seen = in_use("/dev/ttyUSB0", [Holder(12, "ModemManager")])
+    assert "in use by ModemManager (pid 12), which looks at each new port for some" in seen
 
 
 Someone = Callable[..., Path]

@@ -25,6 +25,7 @@ _DRIVERS = {
 }
 #: USB interface classes of a modem-like serial port: communications (2), data (10).
 _CDC = ("02", "0a")
+_MODEM_MANAGER = "ModemManager"
 _USB_DEVICES = "/sys/bus/usb/devices"
 
 
@@ -76,12 +77,14 @@ def no_such_port(path: str, ports: Sequence[Port], usb: str = _USB_DEVICES) -> s
 
 def in_use(path: str, who: Sequence[Holder], proc: str = "/proc") -> str:
     """Return that a port is in use, and by whom."""
-    if who:
-        return f"{path} is in use by {' and '.join(map(str, who))}: close it first"
-    if is_running("ModemManager", proc):
+    names = " and ".join(map(str, who))
+    if who and all(holder.program != _MODEM_MANAGER for holder in who):
+        return f"{path} is in use by {names}: close it first"
+    if who or is_running(_MODEM_MANAGER, proc):
         return (
-            f"{path} is in use by another user's program, perhaps ModemManager, which looks at "
-            "each new port for some seconds: try again, or `sudo systemctl stop ModemManager`"
+            f"{path} is in use by {names or f'another program, perhaps {_MODEM_MANAGER}'}, which "
+            "looks at each new port for some seconds: try again, or "
+            f"`sudo systemctl stop {_MODEM_MANAGER}`"
         )
     return (
         f"{path} is in use by another program, or another user's: close it first "
