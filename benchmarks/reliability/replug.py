@@ -7,10 +7,12 @@ gives one. The clock starts when the name is back and stops when `read` has retu
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
 import time
+from bisect import bisect_right
 from contextlib import closing, suppress
 from pathlib import Path
 from time import perf_counter
@@ -73,6 +75,11 @@ class _Watch:
                     self.back_s.append(perf_counter())
             time.sleep(_LOOK_S)
 
+    def since_s(self, at_s: float) -> float:
+        """Return the time since the name came back last; a name may be seen to change twice."""
+        n = bisect_right(self.back_s, at_s)
+        return at_s - self.back_s[n - 1] if n else math.inf
+
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
@@ -100,8 +107,7 @@ def _read(path: str, link: Path, form: Form) -> _Seen:
                     is_out = False
             form.say(f"{len(firsts_s)} cycles")
         watch.stop()
-        pairs = zip(firsts_s, watch.back_s, strict=False)
-        seen.waits_ms = [max(0.0, first_s - back_s) * 1e3 for first_s, back_s in pairs]
+        seen.waits_ms = [watch.since_s(first_s) * 1e3 for first_s in firsts_s]
         seen.n_unplugs, seen.n_lost = source.counters.n_unplugs, source.counters.n_lost_frames
     return seen
 

@@ -39,7 +39,7 @@ def joined(records: list[tuple[int, bytes]]) -> bytes:
     return MAGIC + _join_records(records) + MAGIC
 
 
-def records(good: bytes, draw: random.Random) -> bytes:
+def rearranged(good: bytes, draw: random.Random) -> bytes:
     """Lose, double, exchange or rename whole records, or lie about a length."""
     records = records_of(good, len(MAGIC))
     at = draw.randrange(len(records))

@@ -283,7 +283,8 @@ MISTAKES: Sequence[Mistake] = (
         _port(_NUMBERS, "run", "--source", "serial:PORT", baud=termios.B921600),
     ),
     Mistake(
-        "the rate of a text stream not said", f"record serial:{_PORT} -o s.mcap", 2, "--rate",
+        "the rate of a text stream not said", f"record serial:{_PORT} -o s.mcap", 0,
+        r"it runs at \d+ Hz",
         _port(_NUMBERS, "record", "serial:PORT", "-o", "FOLDER/s.mcap", "--duration", "1"),
     ),
     Mistake(
