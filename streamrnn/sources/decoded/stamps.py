@@ -23,6 +23,8 @@ _PERIODS = 0.75
 _SET_BACK_S = 1.0
 #: More than this is no gap: the clock was set.
 _LONGEST_GAP_S = 86_400.0
+#: How near to the time that passed a number of missing frames must be, beyond a counter's range.
+_NEAR_PERIODS, _NEAR_SHARE = 8.0, 0.03
 #: Stamps beyond this (3,000 years) are nonsense.
 _LAST_STAMP_S = 1e11
 
@@ -185,8 +187,12 @@ class PackageCounter:
             elif step - 1 > 2.0 * passed:
                 step = 1  # so much cannot be missing
             else:
+                # Whole rounds of the counter went by if the time says just that; a board that only
+                # paused goes on where it was.
                 around = self._modulus // self._stride
-                step += max(0, round((passed - step) / around)) * around
+                all_steps = step + max(0, round((passed - step) / around)) * around
+                is_near = abs(passed - all_steps) <= _NEAR_PERIODS + _NEAR_SHARE * passed
+                step = all_steps if step != 1 and is_near else step
             self.next_seq += max(0, step - 1)
         self._last = (package, stamp_s)
         self.next_seq += 1
