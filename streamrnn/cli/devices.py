@@ -16,12 +16,12 @@ _MAX_NAMED = 12
 
 
 @click.command(short_help="List the serial ports and what answers there.")
-@click.option("--ask/--no-ask", default=True, help="Open free ports and listen, for 1.5 seconds.")
+@click.option("--ask/--no-ask", default=True, help="Open free USB ports and listen, for 1.5 s.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of all as JSON.")
 def command(*, ask: bool, as_json: bool) -> None:
     """List the serial ports, what is plugged in, who has them open, and what answers there.
 
-    To ask, a free port is opened, and a board that speaks packets is asked what it is. Boards like
+    To ask, a free USB port is opened, and a board that speaks packets is asked what it is. Boards like
     the Arduino Uno start anew when their port is opened for the first time since they were plugged
     in: no program can prevent that. --no-ask opens nothing.
     """
@@ -62,7 +62,7 @@ def _lines(answers: list[Answer]) -> Iterator[str]:
 
 def _said(answer: Answer) -> str:
     if answer.state == "free":
-        return "nobody has it open, as far as can be seen"
+        return answer.text or "nobody has it open, as far as can be seen"
     if answer.state != "answers":
         return answer.text
     named = [c.name + (f" [{c.unit}]" if c.unit else "") for c in answer.channels[:_MAX_NAMED]]

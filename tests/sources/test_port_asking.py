@@ -15,6 +15,7 @@ from port_make import usb_port
 
 from streamrnn.sources.ports import asking
 from streamrnn.sources.ports.asking import ask, look_at
+from streamrnn.sources.ports.listing import Port
 from streamrnn.sources.serial import SerialLink
 
 
@@ -72,6 +73,17 @@ def test_a_port_that_is_in_use_is_not_touched(boards: dict[str, FakeBoard]) -> N
     assert answer.to_dict()["holders"][0]["pid"] == other.pid
     assert boards["wire"].commands == []
     assert [answer.state for answer in look_at([usb_port(path, "A1")])] == ["free"]
+    assert boards["wire"].commands == []
+
+
+def test_what_is_not_on_usb_may_be_a_console_and_is_not_asked(
+    boards: dict[str, FakeBoard],
+) -> None:
+    path = str(boards["wire"].path)
+    (answer,) = ask([Port(path, "")])
+    assert (answer.state, answer.text) == (
+        "free", f"not on USB, so not asked: streamrnn probe serial:{path} asks",
+    )  # fmt: skip
     assert boards["wire"].commands == []
 
 

@@ -91,7 +91,7 @@ def look_at(ports: Sequence[Port]) -> list[Answer]:
 
 
 def ask(ports: Sequence[Port], limit_s: float = LIMIT_S) -> list[Answer]:
-    """Return what answers at each port; those that are in use are not touched.
+    """Return what answers at each USB port; those that are in use are not touched.
 
     Boards that speak the wire are asked for HELLO and not started; other lines are listened to.
 
@@ -105,7 +105,12 @@ def ask(ports: Sequence[Port], limit_s: float = LIMIT_S) -> list[Answer]:
     answers = look_at(ports)
     threads = []
     for n, answer in enumerate(answers):
-        if answer.state == "free":
+        if answer.state == "free" and not answer.port.is_usb:
+            # It may be the console of this machine: nothing is written there unasked.
+            answers[n] = _with(
+                answer, "free", f"not on USB, so not asked: streamrnn probe {answer.address} asks"
+            )
+        elif answer.state == "free":
 
             def work(n: int = n, answer: Answer = answer) -> None:
                 answers[n] = _ask(answer, limit_s)
