@@ -21,9 +21,9 @@ _MAX_NAMED = 12
 def command(*, ask: bool, as_json: bool) -> None:
     """List the serial ports, what is plugged in, who has them open, and what answers there.
 
-    To ask, a free USB port is opened, and a board that speaks packets is asked what it is. Boards like
-    the Arduino Uno start anew when their port is opened for the first time since they were plugged
-    in: no program can prevent that. --no-ask opens nothing.
+    To ask, a free USB port is opened, and a board that speaks packets is asked what it is. Boards
+    like the Arduino Uno start anew when their port is opened for the first time since they were
+    plugged in: no program can prevent that. --no-ask opens nothing.
     """
     from streamrnn.sources.ports.asking import ask as ask_all
     from streamrnn.sources.ports.asking import look_at
