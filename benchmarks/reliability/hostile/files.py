@@ -18,7 +18,8 @@ _MAKERS: dict[str, tuple[Maker, ...]] = {
         models.weights,
     ),
     "session": (
-        plain, sessions.rearranged, sessions.chunk, sessions.inside, sessions.inside, sessions.inside,
+        plain, sessions.rearranged, sessions.chunk, sessions.inside, sessions.inside,
+        sessions.inside,
     ),
     "toml": (plain, texts.settings, texts.settings),
     "csv": (plain, texts.table, texts.table),
