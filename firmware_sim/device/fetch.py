@@ -98,8 +98,8 @@ class Fetcher:
         self._look()
         return Cut(payload, n, seq, t_us, markers)
 
-    def ahead(self, k: int) -> tuple[bytes, list[int], list[int]]:
-        """Return what has been fetched already, cut into packets of `k` frames.
+    def ahead(self, k: int, n_most: int) -> tuple[bytes, list[int], list[int]]:
+        """Return what has been fetched already, cut into packets of `k` frames, `n_most` at most.
 
         Returns
         -------
@@ -108,7 +108,7 @@ class Fetcher:
             Of each packet's first frame. Nothing is taken; where a packet has to be shorter than
             `k` (a label, a gap), this is not what `take` will give.
         """
-        n = (len(self._seq) - self._row) // k
+        n = min((len(self._seq) - self._row) // k, n_most)
         stop = self._row + n * k
         payload = self._payload[self._row * self._frame_bytes : stop * self._frame_bytes]
         return payload, self._seq[self._row : stop : k], self._t_us[self._row : stop : k]

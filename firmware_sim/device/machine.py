@@ -124,12 +124,16 @@ class Device:
         self._k = min(max(k, 1), hello.max_frames)
         self._fetcher = Fetcher(self.origin, self._k)
 
+    def _make_packer(self) -> None:
+        self._schema = self.origin.hello.schema_id
+        is_steady = self._jitter is None
+        self._packer = Packer(self._fetcher, self._k, self._schema, is_steady=is_steady)
+
     def _begin(self, power_us: int) -> None:
         """Forget everything; the power is on from `power_us`."""
         self._requests = Requests(self._act)
         self._replies: deque[Packet] = deque()
-        self._schema = self.origin.hello.schema_id
-        self._packer = Packer(self._fetcher, self._k, self._schema)
+        self._make_packer()
         self._power_us = power_us
         self._clock.restart(power_us)
         self._clock_us = 0
@@ -277,8 +281,7 @@ class Device:
         if not self.origin.set_rate(rate_hz):
             return False, f"this board cannot do {rate_hz:g} Hz"
         self._make_fetcher()
-        self._schema = self.origin.hello.schema_id
-        self._packer = Packer(self._fetcher, self._k, self._schema)
+        self._make_packer()
         self._next_hello_us = self._clock_us
         return True, ""
 

@@ -28,14 +28,18 @@ class Packer:
         Frames in a packet, as a rule.
     schema : int
         Of the header.
+    is_steady : bool
+        Times follow from those of the fetcher, so that packets can be made ahead of time.
     """
 
-    def __init__(self, fetcher: Fetcher, k: int, schema: int) -> None:
+    def __init__(self, fetcher: Fetcher, k: int, schema: int, *, is_steady: bool = True) -> None:
         self._fetcher = fetcher
         self._k = k
         self._schema = schema
-        #: Packets by seq, with their times.
+        self._is_steady = is_steady
+        #: Packets by seq, with their times; how many there were, and how many of them were used.
         self._made: dict[int, tuple[int, bytes]] = {}
+        self._n_made = self._n_used = _MIN_PACKETS
 
     def pack(self, cut: Cut, seq: int, t_us: int) -> bytes:
         """Return the packet of a payload that was just taken from the fetcher.
@@ -48,15 +52,20 @@ class Packer:
         """
         made_us, data = self._made.get(seq, (-1, b""))
         if made_us == t_us and cut.n_frames == self._k:
+            self._n_used += 1
             return data
-        if cut.n_frames == self._k:
+        if self._is_steady and cut.n_frames == self._k:
             self._make_ahead(seq - cut.seq, t_us - cut.t_us)
         return frame_packet(PacketType.DATA, cut.payload, seq=seq, t_us=t_us, schema=self._schema)
 
     def _make_ahead(self, seq_shift: int, t_shift_us: int) -> None:
-        payload, seqs, times = self._fetcher.ahead(self._k)
+        # Where labels or gaps make most of them useless, fewer are made.
+        is_worth_it = 2 * self._n_used >= self._n_made
+        n_most = max(_MIN_PACKETS, self._n_made * 2 if is_worth_it else self._n_made // 2)
+        payload, seqs, times = self._fetcher.ahead(self._k, n_most)
         if len(seqs) < _MIN_PACKETS:
             return
+        self._n_made, self._n_used = len(seqs), 0
         seq, t_us = (np.array(seqs) + seq_shift), (np.array(times) + t_shift_us)
         packets = data_packets(payload, seq, t_us, self._schema)
         self._made = dict(zip(seq.tolist(), zip(t_us.tolist(), packets, strict=True), strict=True))
