@@ -92,14 +92,10 @@ class Ruler:
 
     def mark(self, count: float, clock: float) -> Mark | None:
         """Return what a line says of its place; None if that is no place."""
-        if (
-            not 0 <= count <= MAX_EXACT
-            or clock < 0
-            or not count.is_integer()
-            or clock * self._us > MAX_T_US
-        ):
+        clock_us = clock * self._us
+        if not (0 <= count <= MAX_EXACT and count.is_integer() and 0 <= clock_us <= MAX_EXACT):
             return None
-        return Mark(int(count), clock * self._us)
+        return Mark(int(count), clock_us)
 
     def step(self, start: Mark, stop: Mark) -> Step:
         """Return the step from one line to another."""
