@@ -207,9 +207,12 @@ def say_summary(stats: Stats) -> None:
         # Python flushes stdout at exit and would complain about the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
+    from streamrnn.sources.timing.report import rate_text
+
     source = values["source"]
+    rate = rate_text(values["timing"]) if "timing" in values else ""
     parts = [
-        f"{values['stream_s']:.1f} s",
+        f"{values['stream_s']:.1f} s{rate and f' {rate}'}",
         f"{values['n_frames']} frames",
         f"{values['n_events']} events",
         f"{values['n_missing_frames']} frames missing",
@@ -217,6 +220,7 @@ def say_summary(stats: Stats) -> None:
     for count, what in (
         (source["n_overrun_frames"], "dropped here"),
         (values["n_gaps"], "gaps"),
+        (source["n_duplicate_frames"], "duplicate frames"),
         (source["n_unplugs"], "times unplugged"),
         (values["n_invalid_frames"], "invalid frames"),
     ):

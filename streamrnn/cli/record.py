@@ -122,6 +122,7 @@ def command(
             overwrite=overwrite,
         )
         stack.enter_context(closing(recorder))
+        stack.callback(lambda: recorder.remember(source.timing))
         recording = Recording(source, recorder, Guide(plan) if plan else None, tape)
         stop = stack.enter_context(stop_on_signals())
         actions = _actions(recording, key_text, stop)

@@ -164,6 +164,9 @@ class _Run:
             "frames_per_s": round(pipeline.n_frames / host_s, 1) if host_s > 0 else 0.0,
             "source": {**counters, **extra},
         }
+        timing = source.timing
+        if timing is not None:
+            values["timing"] = timing.to_dict()
         if self._timer is not None:
             values["stages_us"] = self._timer.summary()
         return values

@@ -8,15 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from streamrnn.core.errors import SessionError
-from streamrnn.core.records import Event, GapRecord, Record
+from streamrnn.core.records import Event, GapRecord, Record, Stats
 from streamrnn.core.text import printable
 from streamrnn.core.types import I64, Frames, Gap, Item, Label, Marker, StreamInfo
 from streamrnn.sessions.writer import SessionWriter
 from streamrnn.sources.tap import Tape
+from streamrnn.sources.timing.report import TimingReport, full_text
 
 _LOG = logging.getLogger(__name__)
 
@@ -108,13 +110,25 @@ class Recorder:
         """Do nothing: a recorder is a sink too, and open from the start."""
 
     def write(self, record: Record) -> None:
-        """Write an event record; other records concern the run, not the session."""
+        """Write an event record; of the run's statistics the session keeps the timing."""
         if isinstance(record, GapRecord) and record.n_missing is None:
             # Events before this one tell of frames before the boot, though its frames are here.
             self._event_seq_shift = self._seq_shift
             self._event_t_shift_us = self._t_shift_us
         elif isinstance(record, Event):
             self._writer.event(self._moved(record).to_dict())
+        elif isinstance(record, Stats):
+            self._remember(record.values.get("timing", {}))
+
+    def remember(self, timing: TimingReport | None) -> None:
+        """Keep with the session what the stream's times told in all; the last call counts."""
+        if timing is not None:
+            self._remember(timing.to_dict())
+
+    def _remember(self, timing: Mapping[str, Any]) -> None:
+        text = full_text(timing) if timing else ""
+        if text:
+            self._writer.remember({"timing": text})
 
     # ---- labels, all in the times of the session
 

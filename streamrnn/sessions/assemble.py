@@ -63,6 +63,7 @@ class Assembly:
         self.session_id = ""
         self._part = 1
         self._first: form.Document | None = None
+        self._closing: dict[str, str] = {}
         self._bad_document = False
         self._blocks: list[Frames] = []
         self._host: list[I64] = []
@@ -149,6 +150,8 @@ class Assembly:
         """Take a Metadata record."""
         if piece.name == form.NEXT_PART_NAME:
             self.next_part = piece.values.get("name", "")
+        elif piece.name == form.CLOSING_NAME:
+            self._closing = piece.values
         elif piece.name == form.METADATA_NAME and self.document is None:
             try:
                 self._adopt(form.Document.from_record(piece.values))
@@ -184,9 +187,8 @@ class Assembly:
         info = self._first.info
         frames = Frames.join(self._blocks, info.n_channels)
         host = np.concatenate(self._host) if self._host else np.empty(0, np.int64)
-        session = Session(
-            info, frames, host, [], self._events, dict(self._first.metadata), self.problems
-        )
+        metadata = {**self._closing, **self._first.metadata}
+        session = Session(info, frames, host, [], self._events, metadata, self.problems)
         self._say_damage(session)
         self._say_tail(session)
         session.labels = self._finished_labels(session)

@@ -24,6 +24,8 @@ FORMAT = 1
 METADATA_NAME = "streamrnn"
 #: Name of the MCAP Metadata record that says that another part follows.
 NEXT_PART_NAME = "streamrnn-next"
+#: Name of the MCAP Metadata record that adds to the metadata what was known at the end only.
+CLOSING_NAME = "streamrnn-closing"
 #: Profile and schema name: a frame is a flat ROS 2 message of named float32 fields.
 PROFILE = "ros2"
 SCHEMA_NAME = "streamrnn/Frame"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -69,9 +70,19 @@ class Part:
         """Put everything given so far on disk."""
         self._mcap.flush()
 
-    def finish(self, next_name: str = "") -> None:
-        """End the file; `next_name` is that of the part that follows."""
+    def finish(self, next_name: str = "", closing: Mapping[str, str] | None = None) -> None:
+        """End the file.
+
+        Parameters
+        ----------
+        next_name : str
+            Of the part that follows; ``""`` when none does.
+        closing : mapping of str to str
+            Metadata that were not known before.
+        """
         self._mcap.flush()
+        if closing:
+            self._mcap.add_metadata(form.CLOSING_NAME, dict(closing))
         if next_name:
             self._mcap.add_metadata(
                 form.NEXT_PART_NAME, {"name": next_name, "session": self._session}

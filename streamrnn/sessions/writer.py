@@ -83,6 +83,7 @@ class SessionWriter:
         self.n_frames = 0
         self.n_parts = 0
         self._metadata = dict(metadata or {})
+        self._closing: dict[str, str] = {}
         self._overwrite = overwrite
         self._clock = clock
         # Parts know each other by this; from the content alone, so that an import can be repeated.
@@ -252,6 +253,10 @@ class SessionWriter:
             self._part.add(form.RAW_ID, log, data, self._last_t_us * 1000)
             self._pace(now)
 
+    def remember(self, metadata: Mapping[str, str]) -> None:
+        """Add to the metadata what is known only now; it is written when the session is closed."""
+        self._closing.update(metadata)
+
     # ---- files
 
     def tick(self) -> None:
@@ -274,7 +279,7 @@ class SessionWriter:
         for number, opened in list(self._labels.open.items()):
             self.end(number, max(opened.start_us, self._behind_us()))
         with self._disk():
-            self._part.finish()
+            self._part.finish(closing=self._closing)
         self._open = False
 
     def __enter__(self) -> Self:

@@ -19,6 +19,7 @@ from streamrnn.model.params import init_params
 from streamrnn.model.spec import NetworkSpec
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.pipeline import Pipeline
+from streamrnn.sources.timing import TimingReport
 
 RATE_HZ = 100.0
 CHANNELS = tuple(Channel(name, "g") for name in ("acc_x", "acc_y", "acc_z"))
@@ -81,6 +82,7 @@ class ListSource:
     """A source in memory that gives prepared lists of items."""
 
     name = "list:"
+    timing: TimingReport | None = None
 
     def __init__(
         self,

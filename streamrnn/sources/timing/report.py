@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,14 +92,7 @@ class TimingReport:
 
     def to_text(self) -> str:
         """Return ``"at 99.98 Hz (board's clock +35 ppm)"``; ``""`` while the rate is not known."""
-        if not self.is_settled or self.rate_hz is None:
-            return ""
-        text = f"at {self.rate_hz:.{2 if self.rate_hz < 200 else 1}f} Hz"
-        if self.drift_ppm is None or self.drift_error_ppm is None:
-            return text
-        if self.drift_error_ppm > SHOWN_DRIFT_PPM:
-            return text
-        return f"{text} (board's clock {self.drift_ppm:+.0f} ppm)"
+        return rate_text(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form of docs/formats.md: plain values, only those that are known."""
@@ -121,3 +116,35 @@ class TimingReport:
             if spread is not None:
                 document[key] = spread.to_dict()
         return document
+
+
+def rate_text(document: Mapping[str, Any]) -> str:
+    """Return `TimingReport.to_text` of a report's dict."""
+    rate_hz = document.get("device_hz", document.get("host_hz"))
+    if not document["is_settled"] or rate_hz is None:
+        return ""
+    text = f"at {rate_hz:.{2 if rate_hz < 200 else 1}f} Hz"
+    if document.get("drift_error_ppm", math.inf) > SHOWN_DRIFT_PPM:
+        return text
+    return f"{text} (board's clock {document['drift_ppm']:+.0f} ppm)"
+
+
+def full_text(document: Mapping[str, Any]) -> str:
+    """Return what a recording keeps of a report's dict, in one line; ``""`` if that is nothing."""
+    parts = []
+    if document["is_settled"]:
+        rate_hz = document.get("device_hz", document.get("host_hz"))
+        by = "its clock" if "device_hz" in document else "arrival"
+        parts.append(f"{rate_hz:.7g} Hz by {by} (+-{document['error_ppm']:.2g} ppm)")
+    if document.get("drift_error_ppm", math.inf) <= SHOWN_DRIFT_PPM:
+        error = f"+-{document['drift_error_ppm']:.2g}"
+        parts.append(f"its clock {document['drift_ppm']:+.1f} ppm ({error}) of the computer's")
+    if jitter := document.get("arrival_jitter"):
+        parts.append(
+            f"arrivals up to {jitter['max_us'] / 1e3:.3g} ms late, 95 % within "
+            f"{jitter['p95_us'] / 1e3:.3g} ms"
+        )
+    for key, what in (("n_duplicates", "duplicate frames"), ("n_jumps", "jumps of its clock")):
+        if document[key]:
+            parts.append(f"{document[key]} {what}")
+    return ", ".join(parts)
