@@ -98,7 +98,7 @@ def _made(mistake: Mistake, folder: Path) -> dict[str, Any]:
 
 def _plain(text: str, folder: Path) -> str:
     """Return a line without what is different in every run."""
-    text = text.removeprefix("streamrnn: ").replace(f"{folder}/", "")
+    text = text.replace("streamrnn: ", "").replace(f"{folder}/", "")
     text = re.sub(r"/dev/pts/\d+", "/dev/ttyACM0", text)
     text = re.sub(r"\(pid \d+\)", "(pid 4711)", text)
     return re.sub(r"127\.0\.0\.1:\d+", "192.168.1.7:3333", text)
@@ -284,7 +284,7 @@ MISTAKES: Sequence[Mistake] = (
     ),
     Mistake(
         "the rate of a text stream not said", f"record serial:{_PORT} -o s.mcap", 0,
-        r"it runs at \d+ Hz",
+        r"it runs at [\d.]+ Hz",
         _port(_NUMBERS, "record", "serial:PORT", "-o", "FOLDER/s.mcap", "--duration", "1"),
     ),
     Mistake(

@@ -8,11 +8,12 @@ import random
 import select
 import termios
 import threading
+import time
 import tty
 from types import TracebackType
 from typing import Self
 
-_PAUSE_S = 0.01
+_PERIOD_S = 0.01
 
 
 class Talker:
@@ -59,8 +60,9 @@ class Talker:
         os.close(self._slave)
 
     def _run(self) -> None:
-        n = 0
-        while not self._stop.wait(_PAUSE_S):
+        n, due_s = 0, time.monotonic()
+        while not self._stop.wait(max(0.0, due_s - time.monotonic())):
+            due_s += _PERIOD_S
             if not self._lines:
                 continue
             line = self._lines[n % len(self._lines)]
