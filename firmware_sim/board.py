@@ -19,7 +19,7 @@ from firmware_sim.truth import Reader
 #: Bytes that a link asks for at a time when nothing holds it back.
 _BATCH_BYTES = 8192
 #: Lines of the truth log that are kept for whoever writes it.
-_MAX_LOG = 8192
+_MAX_LOG = 2048
 
 
 class Board:

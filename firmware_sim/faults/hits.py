@@ -59,10 +59,9 @@ class Hits:
         return hits
 
     def _due(self, n: int, stream_us: int | None) -> list[int]:
-        hits: set[int] = set()
-        while n and stream_us is not None and self._time_us is not None:
-            if self._time_us > stream_us or len(hits) == n:
-                break
-            hits.add(int(self._rng.integers(n)))
+        """Return one random position if a time has come; times that nothing passed count once."""
+        if not n or stream_us is None or self._time_us is None or self._time_us > stream_us:
+            return []
+        while self._time_us is not None and self._time_us <= stream_us:
             self._time_us = next(self._times, None)
-        return sorted(hits)
+        return [int(self._rng.integers(n))]

@@ -31,7 +31,8 @@ class Fault:
         Share of bits (flip), of packets (drop, dup, reorder) or of bytes (all others: the share of
         places where one begins) that are hit. Not of the kinds that happen at times.
     at_us : tuple of int
-        Times, increasing. A fault of packets or bytes hits the next packet, once each time.
+        Times, increasing. A fault of packets or bytes hits the next packet, once (also when several
+        times have passed meanwhile).
     every_us : int
         Or again and again, first at ``from_us + every_us``.
     from_us, to_us : int or None

@@ -7,7 +7,7 @@ from sim_host import frames_of, read_to_end, start
 
 from firmware_sim.board import Board
 from firmware_sim.device import Device
-from firmware_sim.faults import Fault, FaultPlan, parse_faults
+from firmware_sim.faults import Fault, FaultPlan, fault_from_table, parse_faults
 from firmware_sim.memory import MemoryLink
 from firmware_sim.signals import SignalOrigin
 from streamrnn.core.errors import ConfigError
@@ -87,6 +87,31 @@ def test_what_the_host_says_into_a_pulled_cable_is_lost() -> None:
     board.poll(5_000_000)
     assert board.is_plugged
     assert not any(b'"id":99' in data for data, _ in board.poll(5_000_000))
+
+
+@pytest.mark.parametrize(
+    "kind", ["drop", "dup", "reorder", "flip", "lose", "insert", "nul", "burst"]
+)
+def test_a_fault_at_a_time_hits_one_packet_each_time(kind: str) -> None:
+    every = {"kind": kind, "every_s": 0.5, "from_s": 1, "to_s": 3.9}
+    plan = FaultPlan((fault_from_table(every, "test"),))
+    board = Board(Device(SignalOrigin(1, 3, seconds=8.0)), plan)
+    _all_bytes(board)
+    log = board.take_log()
+    assert [line["at_s"] for line in log] == [1.5, 2.0, 2.5, 3.0, 3.5]
+    assert {line["kind"] for line in log} == {kind}
+
+
+def test_times_that_pass_while_the_cable_is_out_count_once() -> None:
+    tables = [
+        {"kind": "drop", "every_s": 0.1, "from_s": 1, "to_s": 4},
+        {"kind": "unplug", "at_s": 2, "for_s": 1},
+    ]
+    plan = FaultPlan(tuple(fault_from_table(table, "test") for table in tables))
+    board = Board(Device(SignalOrigin(1, 3, seconds=8.0)), plan)
+    _all_bytes(board)
+    # 1.1 to 2.0 s, one for all that came in the second without a cable, and 3.1 to 3.9 s.
+    assert board.truth()["n_dropped_packets"] == 10 + 1 + 9
 
 
 def test_spec_strings() -> None:
