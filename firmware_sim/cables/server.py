@@ -16,6 +16,8 @@ from firmware_sim.raw import RawBoard
 
 #: Bytes that the board holds back for a reader that is late, besides the kernel's own buffer.
 QUEUE_BYTES = 8192
+#: Bytes of commands that the board takes before it has had room to answer.
+_MAX_HEARD_BYTES = 65_536
 #: A reader gets this long to hang up when it has had the last bytes,
 _LINGER_S = 2.0
 #: and this long to take any of them: it may be compiling.
@@ -137,6 +139,7 @@ class BoardServer:
         self._queue: deque[tuple[bytes, int]] = deque()
         self._n_queued = 0
         self._n_written = 0
+        self._n_heard = 0
         self._held_us: int | None = None
         self._wake_r, self._wake_w = -1, -1
         self._thread: threading.Thread | None = None
@@ -228,6 +231,7 @@ class BoardServer:
             if free and board.is_busy:
                 now_us = self._pace.advance(max(now_us, board.next_due_us() + board.batch_us()))
             self._enqueue(board.poll(now_us))
+            self._n_heard = 0
             if was_plugged != board.is_plugged:
                 return self._replug() if board.is_plugged else self._pull()
             if board.is_finished:
@@ -252,7 +256,10 @@ class BoardServer:
         if self._wake_r in readable:
             return True
         if readable and (data := self._cable.receive()):
-            self.board.handle(data)
+            # A host that asks on and on and reads no answer is not heard any more.
+            if self._n_heard < _MAX_HEARD_BYTES:
+                self.board.handle(data)
+            self._n_heard += len(data)
         return False
 
     def _enqueue(self, pieces: list[tuple[bytes, int]]) -> None:

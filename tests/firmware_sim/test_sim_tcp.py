@@ -6,6 +6,8 @@ import socket
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sim_host import ENCODER, frames_of, read_to_end, start
 
 from firmware_sim.board import Board
@@ -17,7 +19,20 @@ from firmware_sim.signals import SignalOrigin, simulate
 from streamrnn.core.errors import ConfigError, SourceError
 from streamrnn.core.link import LinkLostError
 from streamrnn.sources.tcp import TcpLink
+from streamrnn.wire.encode import frame_packet
+from streamrnn.wire.packet import PacketType
 from streamrnn.wire.reference import ReferenceDecoder
+
+#: Commands whose checksum is right and whose content makes no sense.
+HOSTILE = [
+    ENCODER.command(1, "SET_RATE", {"rate_hz": 1e300}),
+    ENCODER.command(2, "SET_RATE", {"rate_hz": [1]}),
+    ENCODER.command(3, "SET_RATE", {"rate_hz": -5}),
+    frame_packet(PacketType.CMD, b'{"id":4,"cmd":"FORMAT_DISK"}', seq=0, t_us=0),
+    frame_packet(PacketType.CMD, b'{"id":' + b"[" * 3000, seq=0, t_us=0),
+    ENCODER.ping(7),
+    b"\0" * 50,
+]
 
 
 def _board(seconds: float | None = None, faults: str = "") -> Board:
@@ -188,3 +203,39 @@ def test_it_stops_at_once_with_a_client_that_does_not_read() -> None:
         server.stop()
         assert time.monotonic() - begin_s < 1.0
         stuck.close()
+
+
+def test_a_host_that_asks_and_never_reads_costs_no_memory() -> None:
+    board = _board()
+    with _serve(board) as server:
+        client = socket.create_connection(("127.0.0.1", _port(server)))
+        client.settimeout(5.0)
+        client.sendall(start())
+        for _ in range(50):
+            client.sendall(ENCODER.ping(7) * 1000)
+        n_waiting = len(board.device._replies)
+        client.close()
+        assert server.error is None
+    assert n_waiting < 3000
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(HOSTILE)), max_size=12))
+@settings(max_examples=25)
+def test_whatever_a_client_says_the_board_goes_on(words: list[bytes]) -> None:
+    with _serve(_board(), 1.0) as server:
+        rude = socket.create_connection(("127.0.0.1", _port(server)))
+        rude.sendall(b"".join(words))
+        rude.close()
+        link = _link(server)
+        deadline = time.monotonic() + 5.0
+        data = b""
+        while not data and time.monotonic() < deadline:
+            try:  # until the board has seen the other one go, it turns this one away
+                link.open()
+                link.write(b"\0" + ENCODER.command(1, "DESCRIBE"))
+                data = link.read(1.0)
+            except OSError:
+                time.sleep(0.005)
+        link.close()
+        assert data
+        assert server.error is None
