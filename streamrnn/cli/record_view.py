@@ -268,8 +268,9 @@ class Picture:
             count = f"{n} of {reps}"
             table.add_row(one_line(printable(name, 24)), one_line(f"{bar:░<20}", "green"),
                           one_line(count), one_line(skipped, "dim"))  # fmt: skip
-        left = guide.left_s
-        table.add_row(one_line(f"about {int(left) // 60}:{int(left) % 60:02d} left", "dim"))
+        if not guide.is_over:
+            left = round(guide.left_s)
+            table.add_row(one_line(f"about {left // 60}:{left % 60:02d} left", "dim"))
         return table
 
     def _counts(self) -> str:

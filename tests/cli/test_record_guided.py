@@ -211,8 +211,7 @@ def has_frames(path: Path) -> bool:
         return False
 
 
-@pytest.mark.parametrize("wait_s", [1.3, 2.2])
-def test_a_kill_costs_less_than_a_second(wait_s: float, tmp_path: Path) -> None:
+def test_a_kill_costs_less_than_a_second(tmp_path: Path) -> None:
     path = tmp_path / "a.mcap"
     source = "sim:signals?seed=7"
     argv = ("record", source, "-o", path, "--gestures", "wave", "--raw", "--no-null")
@@ -221,7 +220,7 @@ def test_a_kill_costs_less_than_a_second(wait_s: float, tmp_path: Path) -> None:
         while not (path.exists() and has_frames(path)):
             assert time.monotonic() < end_s
             time.sleep(0.05)
-        time.sleep(wait_s)
+        time.sleep(1.6)
         process.kill()
         killed_ns = time.time_ns()
     session = read_session(path)
