@@ -102,7 +102,7 @@ def _session_lines(d: dict[str, Any]) -> list[str]:
     if bad:
         lines.append(f"samples   {bad} are not finite")
     said = {**{k: v for k, v in d["device"].items() if v}, **d["metadata"]}
-    lines += [f"{printable(k, 20):<9} {printable(v)}" for k, v in said.items()]
+    lines += [f"{printable(k, 20):<9} {printable(v, 400)}" for k, v in said.items()]
     lines += [f"PROBLEM   {printable(problem, 400)}" for problem in d["problems"]]
     return lines
 

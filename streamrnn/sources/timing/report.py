@@ -137,13 +137,12 @@ def full_text(document: Mapping[str, Any]) -> str:
         by = "its clock" if "device_hz" in document else "arrival"
         parts.append(f"{rate_hz:.7g} Hz by {by} (+-{document['error_ppm']:.2g} ppm)")
     if document.get("drift_error_ppm", math.inf) <= SHOWN_DRIFT_PPM:
-        error = f"+-{document['drift_error_ppm']:.2g}"
-        parts.append(f"its clock {document['drift_ppm']:+.1f} ppm ({error}) of the computer's")
-    if jitter := document.get("arrival_jitter"):
         parts.append(
-            f"arrivals up to {jitter['max_us'] / 1e3:.3g} ms late, 95 % within "
-            f"{jitter['p95_us'] / 1e3:.3g} ms"
+            f"clock {document['drift_ppm']:+.1f} ppm (+-{document['drift_error_ppm']:.2g})"
         )
+    if jitter := document.get("arrival_jitter"):
+        p95_ms, max_ms = jitter["p95_us"] / 1e3, jitter["max_us"] / 1e3
+        parts.append(f"late by {p95_ms:.1f} ms (95 %), {max_ms:.1f} ms at most")
     for key, what in (("n_duplicates", "duplicate frames"), ("n_jumps", "jumps of its clock")):
         if document[key]:
             parts.append(f"{document[key]} {what}")

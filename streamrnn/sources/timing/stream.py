@@ -208,7 +208,8 @@ class StreamTiming:
             np.concatenate([frames.t_us for frames, _ in waiting]),
             np.array([host_ns for _, host_ns in waiting]),
         )
-        self._count_delay(*waiting[-1])
+        if self.clock is not None:
+            self._count_delays(self.clock, waiting)
 
     def _take_all(self, n_frames: I64, seq: I64, t_us: I64, host_ns: I64) -> None:
         """Take arrivals of so many frames each."""
@@ -298,10 +299,14 @@ class StreamTiming:
         self._arrival.add((oldest_ns - fastest_ns.min()) / 1e3)
         self._recent = near[-_N_RECENT:]
 
-    def _count_delay(self, frames: Frames, host_ns: int) -> None:
-        delay_ns = self.delay_ns(int(frames.t_us[-1]), host_ns)
-        if delay_ns is not None:
-            self._delay.add(np.array([max(delay_ns, 0.0) / 1e3]))
+    def _count_delays(self, clock: DeviceClock, arrivals: list[tuple[Frames, int]]) -> None:
+        known = [
+            host_ns - sent_ns
+            for frames, host_ns in arrivals
+            if (sent_ns := clock.host_ns(int(frames.t_us[-1]))) is not None
+        ]
+        # What is known to half of a round trip may seem to come before it was sent.
+        self._delay.add(np.maximum(known, 0.0) / 1e3)
 
     # ---- fitting
 
