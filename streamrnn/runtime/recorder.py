@@ -24,6 +24,9 @@ _LOG = logging.getLogger(__name__)
 
 #: A device that booted leaves a gap at least this long, so that no replay bridges it.
 RESTART_GAP_US = 2_000_000
+#: A device may begin so many labels before it ends one, and so many names are counted apart.
+MAX_OPEN, MAX_NAMES = 100, 1000
+_OTHERS = "(others)"
 #: A block that spans more than this had waited somewhere.
 _WAITED_NS = 200_000_000
 
@@ -153,7 +156,8 @@ class Recorder:
     def begin(self, label: str, t_us: int | None, source: str) -> int:
         """Begin a label, behind the newest frame if `t_us` is None; return its number."""
         number = self._writer.begin(label, t_us, source)
-        self.labels[label] += 1
+        is_new = label not in self.labels
+        self.labels[_OTHERS if is_new and len(self.labels) >= MAX_NAMES else label] += 1
         return number
 
     def end(self, number: int, t_us: int) -> None:
@@ -166,7 +170,7 @@ class Recorder:
         if number is None:
             return None
         label = self._writer.undo(number)
-        self.labels[label.name] -= 1
+        self.labels[label.name if label.name in self.labels else _OTHERS] -= 1
         self._open_markers = [entry for entry in self._open_markers if entry[1] != number]
         if self._toggled and self._toggled[1] == number:
             self._toggled = None
@@ -246,6 +250,10 @@ class Recorder:
     def _mark(self, marker: Marker) -> None:
         t_us = max(0, marker.t_us + self._t_shift_us)
         if marker.phase == "start":
+            if len(self._open_markers) >= MAX_OPEN:
+                name = printable(marker.label)
+                _LOG.warning("label %s left out: %d others have no end yet", name, MAX_OPEN)
+                return
             self._open_markers.append((marker.label, self.begin(marker.label, t_us, "board")))
             return
         for entry in reversed(self._open_markers):

@@ -10,7 +10,7 @@ from runtime_make import CHANNELS, INFO, make_frames
 from streamrnn.core.errors import SessionError
 from streamrnn.core.records import Event, GapRecord
 from streamrnn.core.types import Channel, End, Gap, Label, Marker, StreamInfo
-from streamrnn.runtime.recorder import Recorder
+from streamrnn.runtime.recorder import MAX_NAMES, MAX_OPEN, Recorder
 from streamrnn.sessions.describe import describe
 from streamrnn.sessions.reader import read_session
 
@@ -183,3 +183,22 @@ def test_counted_frames_that_had_waited_are_set_back(path: Path) -> None:
     assert (np.diff(session.host_ns) >= 0).all()
     assert session.host_ns[-1] - session.host_ns[0] == pytest.approx(9.99e9, rel=1e-3)
     assert describe(session)["arrival_rate_hz"] == pytest.approx(100, rel=0.02)
+
+
+def test_a_device_that_makes_up_labels_costs_no_memory(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    r = recorder(path)
+    r.push(make_frames(10))
+    for n in range(MAX_OPEN + 5):
+        r.push(Marker(f"open {n}", "start", n))
+    for n in range(MAX_NAMES + 50):
+        r.undo(r.begin(f"name {n}", n, "board"))
+    last = r.begin("one more", 9, "board")
+    assert len(r.labels) <= MAX_NAMES + 1
+    assert r.n_labels == MAX_OPEN + 1
+    assert r.undo(last) is not None
+    assert r.n_labels == MAX_OPEN
+    r.close()
+    assert caplog.text.count("left out") == 5
+    assert len(read_session(path).labels) == MAX_OPEN
