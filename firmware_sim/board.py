@@ -193,8 +193,9 @@ class Board:
             index); ``n`` where it was hit several times, ``for_s`` where it lasts. The last
             thousands are kept for whoever is late.
         """
-        lines = list(self._log)
-        self._log.clear()
+        lines: list[dict[str, Any]] = []
+        while self._log:  # one by one: the board may run in another thread
+            lines.append(self._log.popleft())
         return lines
 
     # ---- time

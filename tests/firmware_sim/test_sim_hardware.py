@@ -112,18 +112,18 @@ def test_63_channels_at_100_hz_are_too_much_for_115200_baud(k: int) -> None:
     device = Device(origin, frames_per_packet=k, baud=115_200, fifo_bytes=4096)
     decoder = ReferenceDecoder()
     device.handle(start())
-    data = b"".join(device.poll(t) for t in range(0, 60_000_000, 10_000))
+    data = b"".join(device.poll(t) for t in range(0, 20_000_000, 10_000))
     frames = frames_of(decoder.push(data), 63)
     counters = decoder.counters
-    assert len(data) * BITS_A_BYTE <= 115_200 * 60
-    assert len(data) * BITS_A_BYTE > 115_200 * 59
+    assert len(data) * BITS_A_BYTE <= 115_200 * 20
+    assert len(data) * BITS_A_BYTE > 115_200 * 19
     assert counters.n_bad_crc == counters.n_bad_framing == 0
     assert device.uart is not None
     lost = device.uart.n_dropped_frames
     # What was dropped behind the last frame that arrived is not known to a reader yet; the queue
     # holds 0.36 s.
     assert 0 <= lost - counters.n_lost_frames <= 36 + k
-    assert lost / device.n_frames_sent == pytest.approx(share, abs=0.015)
+    assert lost / device.n_frames_sent == pytest.approx(share, abs=0.025)
     np.testing.assert_array_equal(frames.x[:, 0], frames.seq)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sim_host import frames_of, start
 
-from firmware_sim.faults import Fault, FaultPlan
+from firmware_sim.faults import KINDS, Fault, FaultPlan
 from firmware_sim.noise import White
 from firmware_sim.options import BoardOptions, make_board
-from firmware_sim.scenario import read_scenario
+from firmware_sim.scenario import read_scenario, scenario_from
 from streamrnn.core.errors import ConfigError
 from streamrnn.wire.decoder import WireDecoder
 
@@ -159,6 +162,40 @@ def test_what_makes_no_sense_is_named_with_its_place(
         read_scenario(_write(tmp_path, text))
     assert str(caught.value).startswith(str(tmp_path / "board.toml"))
     assert "\n" not in str(caught.value)
+
+
+_KEYS = st.sampled_from(
+    "seed board fault noise kind share at_s every_s for_s to_s bytes channels density size "
+    "rate_hz faults columns baud people files".split()
+)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+_KIND = st.sampled_from([*KINDS, "white", "hum", "dropout"])
+
+
+@settings(max_examples=200)
+@given(
+    document=st.fixed_dictionaries(
+        {},
+        optional={
+            "seed": _VALUES,
+            "board": st.dictionaries(_KEYS, _VALUES, max_size=3) | _VALUES,
+            "fault": st.lists(st.dictionaries(_KEYS, _VALUES, max_size=5) | _VALUES, max_size=3),
+            "noise": st.lists(st.dictionaries(_KEYS, _VALUES, max_size=5), max_size=3),
+        },
+    ),
+    kinds=st.lists(_KIND, max_size=3),
+)
+def test_whatever_a_scenario_says_it_is_read_or_refused(document: dict, kinds: list[str]) -> None:
+    for name in ("fault", "noise"):
+        for table, kind in zip(document.get(name, []), kinds, strict=False):
+            if isinstance(table, dict):
+                table["kind"] = kind
+    with contextlib.suppress(ConfigError):
+        assert isinstance(scenario_from(document), BoardOptions)
 
 
 def test_files_that_are_no_scenario(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sim_host import frames_of, start
 
@@ -98,12 +98,14 @@ def check_laws(board: Board, host: Host) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), k=st.sampled_from([1, 3, 10]))
 def test_the_host_counts_what_the_truth_says(kind: str, seed: int, k: int) -> None:
     board = make([kind], seed, k=k)
     check_laws(board, Host(board))
 
 
+@settings(max_examples=40)
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=5, unique=True),
     seed=st.integers(0, 10_000),
