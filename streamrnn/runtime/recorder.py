@@ -27,6 +27,7 @@ RESTART_GAP_US = 2_000_000
 #: A device may begin so many labels before it ends one, and so many names are counted apart.
 MAX_OPEN, MAX_NAMES = 100, 1000
 _OTHERS = "(others)"
+_MAX_WARNINGS = 20
 #: A block that spans more than this had waited somewhere.
 _WAITED_NS = 200_000_000
 
@@ -79,6 +80,7 @@ class Recorder:
         self.n_frames = self.n_missing = 0
         self.labels: Counter[str] = Counter()
         self.newest: Frames | None = None
+        self._n_warnings = 0
         self._is_counted = metadata.get("clock") == "counted"
         self._clock_ns = clock_ns
         self._writer = SessionWriter(path, info, metadata, overwrite=overwrite, clock=clock_ns)
@@ -251,8 +253,7 @@ class Recorder:
         t_us = max(0, marker.t_us + self._t_shift_us)
         if marker.phase == "start":
             if len(self._open_markers) >= MAX_OPEN:
-                name = printable(marker.label)
-                _LOG.warning("label %s left out: %d others have no end yet", name, MAX_OPEN)
+                self._warn(f"label %s left out: {MAX_OPEN} others have no end yet", marker)
                 return
             self._open_markers.append((marker.label, self.begin(marker.label, t_us, "board")))
             return
@@ -262,4 +263,10 @@ class Recorder:
                 self._writer.end(entry[1], t_us)
                 return
         # The recording began within it, or it was taken back.
-        _LOG.warning("label %s ends, but its start was not seen", printable(marker.label))
+        self._warn("label %s ends, but its start was not seen", marker)
+
+    def _warn(self, text: str, marker: Marker) -> None:
+        """Say what is wrong with a label; not for ever, for a device may send anything."""
+        self._n_warnings += 1
+        if self._n_warnings <= _MAX_WARNINGS:
+            _LOG.warning(text, printable(marker.label))
