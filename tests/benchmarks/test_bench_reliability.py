@@ -299,7 +299,7 @@ def good(tmp_path_factory):
 @pytest.mark.parametrize("kind", hostile.COUNTS)
 def test_good_files_are_read_and_hostile_ones_follow_from_their_number(kind, good, tmp_path):
     data = (good / f"good-{kind}").read_bytes()
-    path = tmp_path / reader.NAMES[kind]
+    path = tmp_path / good_ones.NAMES[kind]
     path.write_bytes(data)
     assert reader.judge(kind, path, 0) == ("read", "")
     made = {files.mutant(kind, data, number) for number in range(60)}

@@ -20,8 +20,7 @@ from typing import Any
 
 from benchmarks.reliability.bar import Check, Form, Outcome
 from benchmarks.reliability.hostile import bombs
-from benchmarks.reliability.hostile.good import good_files
-from benchmarks.reliability.hostile.reader import LIMIT_S
+from benchmarks.reliability.hostile.good import LIMIT_S, good_files
 
 LIMIT_MIB = 256.0
 #: Mutants of each kind: quick, full.

@@ -15,9 +15,7 @@ from typing import Any
 import zstandard
 
 from benchmarks.reliability.hostile import sessions
-from benchmarks.reliability.hostile.good import small_session
-from benchmarks.reliability.hostile.reader import NAMES
-from streamrnn.sessions.writer import write_session
+from benchmarks.reliability.hostile.good import NAMES, write_small
 
 _BOMB_BYTES = 3_000_000_000
 _PIECE = bytes(1 << 20)
@@ -27,10 +25,9 @@ def bombs(*, small: bool) -> Iterator[tuple[str, str, bytes]]:
     """Yield files that are small and unpack to much: kind, what it is, content."""
     n_bytes = _BOMB_BYTES // (10 if small else 1)
     packed = _zeros(n_bytes)
-    good = small_session()
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "s.mcap"
-        write_session(path, good)
+        write_small(path)
         session = path.read_bytes()
     for said, size in (("as large as it is", n_bytes), ("small", 1 << 16), ("1 MiB", 1 << 20)):
         body = sessions.chunk_body((0, 0, size, 0), b"zstd", packed)

@@ -8,14 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_sim.signals import SignalOrigin
 from streamrnn.cli.live import SAMPLE
-from streamrnn.core.types import Channel, Frames, Label, StreamInfo
+from streamrnn.core.types import Channel, Frames, StreamInfo
 from streamrnn.model.file import load_model, save_model
 from streamrnn.model.params import init_params
 from streamrnn.model.spec import NetworkSpec
-from streamrnn.sessions.session import Session
-from streamrnn.sessions.writer import write_session
+from streamrnn.sessions.writer import SessionWriter
+
+#: Seconds that one file may take.
+LIMIT_S = 5
+#: What a file of each kind is called.
+NAMES = {
+    "model": "m.safetensors", "session": "s.mcap", "toml": "c.toml", "csv": "c.csv",
+    "npz": "a_1_fullSet.npz",
+}  # fmt: skip
+_N_FRAMES, _CHUNK_FRAMES = 120, 40
 
 
 def good_files(folder: Path) -> None:
@@ -23,7 +30,7 @@ def good_files(folder: Path) -> None:
     sample = load_model(SAMPLE)
     spec = NetworkSpec(sample.params.n_inputs, (6,), sample.params.n_classes)
     save_model(folder / "good-model", replace(sample, params=init_params(spec, 7)))
-    write_session(folder / "good.mcap", small_session())
+    write_small(folder / "good.mcap")
     (folder / "good.mcap").rename(folder / "good-session")
     (folder / "good-toml").write_text(_TOML, encoding="utf-8")
     lines = [f"{n / 100:.2f},{n % 7},{-n}.5,{'wave' if n % 9 > 5 else ''}" for n in range(60)]
@@ -36,17 +43,27 @@ def good_files(folder: Path) -> None:
     (folder / "good-npz").write_bytes(arrays.getvalue())
 
 
-def small_session() -> Session:
-    """Return a session of a second, with labels."""
-    origin = SignalOrigin(1, 1, 100.0, seconds=1.2)
-    n = len(origin.next(120))
+def write_small(path: Path) -> None:
+    """Write a session of a second with all that one can hold, in several chunks."""
     channels = tuple(Channel(name, "g") for name in ("x", "y", "z"))
-    seq = np.arange(n, dtype=np.int64)
-    x = np.random.default_rng(9).normal(0, 1, (n, 3)).astype(np.float32)
+    seq = np.arange(_N_FRAMES, dtype=np.int64)
+    x = np.random.default_rng(9).normal(0, 1, (_N_FRAMES, len(channels))).astype(np.float32)
     frames = Frames(x, seq, seq * 10_000)
-    labels = [Label("wave", 100_000, 300_000, "board"), Label("tap", 500_000, 700_000, "keys")]
     info = StreamInfo(channels, 100.0, "board", "1", "b")
-    return Session(info, frames, seq * 10_000_000, labels, [], {"subject": "a", "notes": "n"})
+    metadata = {"subject": "a", "notes": "n"}
+    with SessionWriter(path, info, metadata, clock=lambda: 0) as writer:
+        for at in range(0, _N_FRAMES, _CHUNK_FRAMES):
+            label = writer.begin(f"label {at}", at * 10_000, "board")
+            writer.raw(bytes(range(at, at + 40)), at)
+            part = frames[at : at + _CHUNK_FRAMES]
+            writer.write(part, part.t_us * 1000)
+            writer.end(label)
+            writer.flush()
+        writer.undo()
+        writer.event({"v": 1, "type": "event", "gesture": "wave", "phase": "discrete", "seq": 50,
+                      "t_us": 500_000, "onset_us": 450_000, "score": 0.9})  # fmt: skip
+        writer.remember({"closing": "word"})
+        writer.begin("open", 1_100_000)
 
 
 _TOML = """[training]

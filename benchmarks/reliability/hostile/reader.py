@@ -22,20 +22,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.reliability.hostile.files import mutant
+from benchmarks.reliability.hostile.good import LIMIT_S, NAMES
 from streamrnn.core.errors import StreamRNNError
 from streamrnn.core.types import Frames, StreamInfo
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.sessions.csv_import import import_csv
+from streamrnn.sessions.describe import describe
 from streamrnn.sessions.npz_import import import_uhh
+from streamrnn.sessions.raw import read_raw
 from streamrnn.sessions.reader import read_session
 
-LIMIT_S = 5
 #: Address space: beyond it an allocation fails, which is seen as a `MemoryError`.
 LIMIT_BYTES = 1 << 31
-NAMES = {
-    "model": "m.safetensors", "session": "s.mcap", "toml": "c.toml", "csv": "c.csv",
-    "npz": "a_1_fullSet.npz",
-}  # fmt: skip
 #: One in so many models that are read is also run.
 _RUN_ONE = 20
 _LONGEST_LINE = 2_000
@@ -92,7 +90,9 @@ def read(kind: str, path: Path, number: int) -> None:
         if number % _RUN_ONE == 0:
             _run(bundle)
     elif kind == "session":
-        read_session(path)
+        describe(read_session(path))
+        for _ in read_raw(path):
+            pass
     elif kind == "toml":
         from streamrnn.cli.live import read_tables
         from streamrnn.training.config import load_config
