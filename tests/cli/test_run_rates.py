@@ -54,7 +54,8 @@ def test_a_stream_at_another_rate_is_resampled_and_that_is_said_once(capsys, tmp
     first, last = err.splitlines()
     assert first == f"the stream runs at {rate_hz:g} Hz, the model at 104 Hz: resampled"
     n = len(session)
-    assert last == f"the stream ended: 8.0 s, {n} frames, 2 events, 1 frames missing, 1 gaps"
+    at = f"at {rate_hz:.{2 if rate_hz < 200 else 1}f} Hz"
+    assert last == f"the stream ended: 8.0 s {at}, {n} frames, 2 events, 1 frames missing, 1 gaps"
     *records, _ = records_of(out)
     expected = run_session(model, session, get_backend("cpu"))
     assert [r["seq"] for r in records] == [r.seq for r in expected]
