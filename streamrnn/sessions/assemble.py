@@ -227,15 +227,14 @@ class Assembly:
 
     def _label(self, record: dict[str, Any], n_before: int) -> None:
         number = record["id"]
-        if record["phase"] == "undo" and isinstance(number, int):
+        if record["phase"] == "undo" and isinstance(number, int) and abs(number) <= form.MAX_T_US:
             self._undone.add(number)
             return
         start_us = record["start_us"]
         end_us = record["end_us"] if record["phase"] == "end" else None
-        if not isinstance(number, int) or not isinstance(start_us, int):
-            raise TypeError("label bounds are not whole numbers")
-        if end_us is not None and not isinstance(end_us, int):
-            raise TypeError("label bounds are not whole numbers")
+        for value in (number, start_us, start_us if end_us is None else end_us):
+            if not isinstance(value, int) or abs(value) > form.MAX_T_US:
+                raise TypeError("label bounds are not whole numbers of a sensible size")
         known = self._labels.get(number)
         begin_us = start_us if known is None else known.start_us
         if end_us is not None and end_us < begin_us:

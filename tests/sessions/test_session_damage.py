@@ -352,6 +352,8 @@ def test_a_good_checksum_on_nonsense(
      b'{"id":1,"phase":"end","start_us":1,"end_us":"2","label":"x"}', b"\xff",
      b'{"id":9,"phase":"end","start_us":8,"end_us":5,"label":"x"}',
      b'{"id":9,"phase":"start","start_us":8,"label":"x","confidence":""}',
+     b'{"id":9,"phase":"start","start_us":1' + b"0" * 400 + b',"label":"x"}',
+     b'{"id":1' + b"0" * 400 + b',"phase":"undo","start_us":8,"label":"x"}',
      b'{"id":9,"phase":"start","start_us":8,"label":"x","confidence":1' + b"0" * 400 + b"}"],
 )  # fmt: skip
 def test_labels_that_make_no_sense(text: bytes, recording: bytes, tmp_path_factory: Any) -> None:
