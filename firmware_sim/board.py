@@ -119,11 +119,13 @@ class Board:
 
     @property
     def is_busy(self) -> bool:
-        """True while the passing of time alone brings frames, end markers or a replug."""
-        if self.device.is_streaming or not self.is_plugged or self._line.next_us is not None:
+        """True while the passing of time alone brings frames, end markers, a boot or a replug."""
+        device = self.device
+        if device.is_streaming or not self.is_plugged or self._line.next_us is not None:
             return True
-        uart = self.device.uart
-        return uart is not None and uart.next_us is not None
+        if device.uart is not None and device.uart.next_us is not None:
+            return True
+        return device.is_booting and device.next_due_us() > self.now_us
 
     @property
     def is_finished(self) -> bool:

@@ -199,7 +199,8 @@ class Device:
         hello = self.origin.hello
         if not self.n_boots:
             return hello
-        return dataclasses.replace(hello, boot_id=f"{hello.boot_id}+{self.n_boots}")
+        # Readers cut it at 64 characters, and must see the difference.
+        return dataclasses.replace(hello, boot_id=f"{hello.boot_id[:48]}+{self.n_boots}")
 
     @property
     def next_seq(self) -> int:
