@@ -71,14 +71,14 @@ def test_json_lines_to_a_file_stay_there(shown: tuple[View, io.StringIO, Pipelin
 
 
 def test_many_channels_are_cut_short(shown: tuple[View, io.StringIO, Pipeline]) -> None:
-    view, screen, _ = shown
+    view, screen, pipeline = shown
     info = StreamInfo(tuple(Channel(f"c{n}") for n in range(30)), 100.0)
 
     class Wide:
         counters = view._source.counters
 
     Wide.info = info  # type: ignore[attr-defined]
-    view._source = Wide()  # type: ignore[assignment]
+    view = View(Wide(), pipeline, view._console)  # type: ignore[arg-type]
     seq = np.arange(5)
     view.item(Frames(np.zeros((5, 30), np.float32), seq, seq))
     view._live.console.print(view.picture())
