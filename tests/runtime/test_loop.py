@@ -25,6 +25,7 @@ from streamrnn.runtime.latency import StageTimer
 from streamrnn.runtime.loop import run_stream
 from streamrnn.runtime.pipeline import Pipeline
 from streamrnn.runtime.warmup import warm_up
+from streamrnn.sources.timing import TimingReport
 
 
 def go(source: ListSource, *sinks: ListSink, **options: object) -> Stats:
@@ -53,7 +54,15 @@ def test_a_run_prints_what_the_pipeline_says_and_the_counts() -> None:
     assert (stats.values["n_gaps"], stats.values["n_resets"]) == (2, 1)
     assert stats.values["stream_s"] == 5.0
     assert stats.values["source"]["n_frames"] == 459
+    assert "timing" not in stats.values  # a list knows of no time
     json.dumps(stats.values, allow_nan=False)
+
+
+def test_what_a_source_knows_of_its_times_is_in_the_counts() -> None:
+    source = ListSource([INFO], *blocks(make_frames(100)), [End()])
+    source.timing = TimingReport(100.0, span_s=6.0, device_hz=99.5, error_ppm=20.0)
+    timing = go(source, ListSink()).values["timing"]
+    assert (timing["device_hz"], timing["is_settled"]) == (99.5, True)
 
 
 def test_starts_are_counted_and_their_ends_are_not() -> None:

@@ -8,11 +8,12 @@ import pytest
 from runtime_make import CHANNELS, INFO, make_frames
 
 from streamrnn.core.errors import SessionError
-from streamrnn.core.records import Event, GapRecord
+from streamrnn.core.records import Event, GapRecord, Stats
 from streamrnn.core.types import Channel, End, Gap, Label, Marker, StreamInfo
 from streamrnn.runtime.recorder import MAX_NAMES, MAX_OPEN, Recorder
 from streamrnn.sessions.describe import describe
 from streamrnn.sessions.reader import read_session
+from streamrnn.sources.timing import Spread, TimingReport
 
 
 class Clock:
@@ -202,3 +203,48 @@ def test_a_device_that_makes_up_labels_costs_no_memory(
     r.close()
     assert caplog.text.count("left out") == 5
     assert len(read_session(path).labels) == MAX_OPEN
+
+
+def settled() -> TimingReport:
+    return TimingReport(
+        100.0,
+        span_s=60.0,
+        device_hz=99.981,
+        host_hz=99.9845,
+        error_ppm=1.0,
+        drift_ppm=35.2,
+        drift_error_ppm=0.4,
+        n_duplicates=3,
+        arrival_jitter=Spread(100.0, 1200.0, 8000.0),
+    )
+
+
+def test_what_the_times_told_is_kept_when_a_recording_ends(path: Path) -> None:
+    r = recorder(path)
+    r.push(make_frames(10))
+    r.remember(None)
+    r.remember(settled())
+    r.close()
+    metadata = read_session(path).metadata
+    assert metadata == {
+        "subject": "anna",
+        "timing": "99.981 Hz by its clock (+-1 ppm), clock +35.2 ppm (+-0.4), "
+        "late by 1.2 ms (95 %), 8.0 ms at most, 3 duplicate frames",
+    }
+
+
+def test_the_statistics_of_a_run_tell_a_recorder_the_timing(path: Path) -> None:
+    r = recorder(path)
+    r.push(make_frames(10))
+    r.write(Stats({"n_frames": 10, "timing": settled().to_dict()}))
+    r.close()
+    assert read_session(path).metadata["timing"].startswith("99.981 Hz by its clock")
+
+
+def test_a_timing_that_tells_nothing_is_not_kept(path: Path) -> None:
+    r = recorder(path)
+    r.push(make_frames(10))
+    r.remember(TimingReport(100.0))
+    r.write(Stats({"n_frames": 10}))
+    r.close()
+    assert "timing" not in read_session(path).metadata

@@ -75,6 +75,22 @@ def test_the_size_of_the_blocks_does_not_matter(
     assert_same(read_session(path), session)
 
 
+@pytest.mark.parametrize("rotate_bytes", [2**40, 2000])
+def test_what_is_known_at_the_end_only_is_metadata_too(tmp_path: Path, rotate_bytes: int) -> None:
+    session = session_of(900)
+    path = tmp_path / "a.mcap"
+    with SessionWriter(path, INFO, {"subject": "ann"}, rotate_bytes=rotate_bytes) as writer:
+        for n in range(0, 900, 100):
+            writer.write(session.frames[n : n + 100], session.host_ns[n : n + 100])
+            writer.flush()
+        writer.remember({"timing": "unknown", "subject": "not who it was"})
+        writer.remember({"timing": "99.98 Hz"})
+    read = read_session(path)
+    assert read.metadata == {"subject": "ann", "timing": "99.98 Hz"}
+    assert read.problems == []
+    assert (rotate_bytes == 2000) == (len(list(tmp_path.iterdir())) > 1)
+
+
 def test_an_independent_reader_reads_a_finished_file(tmp_path: Path) -> None:
     session = session_of(250)
     session.labels.append(Label("left", 500_000, 900_000, "keys"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 import tracemalloc
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from streamrnn.core.types import Frames
 from streamrnn.sources.timing import StreamTiming
 from streamrnn.sources.timing.line_fit import fit_below, fit_through
+from streamrnn.sources.timing.report import full_text, rate_text
 from streamrnn.sources.timing.spread import SpreadCounter
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -198,6 +200,25 @@ def test_times_that_tell_nothing_are_no_error(has_clock: bool) -> None:
     assert report.rate_hz is None
     assert not report.is_settled
     assert report.to_text() == ""
+
+
+@given(st.integers(0, 40), SEEDS, st.booleans(), st.booleans())
+def test_a_report_is_always_plain_json(
+    n: int, seed: int, has_clock: bool, has_arrivals: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    seq = np.cumsum(rng.integers(1, 4, n))
+    t_us = np.cumsum(rng.integers(0, 20_000, n))
+    host_ns = np.cumsum(rng.integers(0, 10**7, n))
+    timing = StreamTiming(100.0, has_clock=has_clock, has_arrivals=has_arrivals)
+    for k in range(n):
+        timing.arrived(one_frame(seq[k], t_us[k]), int(host_ns[k]))
+        if rng.random() < 0.1:
+            timing.restarted()
+    document = timing.report().to_dict()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    rate_text(document)
+    full_text(document)
 
 
 def test_what_is_shown() -> None:

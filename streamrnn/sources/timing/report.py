@@ -108,7 +108,9 @@ class TimingReport:
             "round_trip_us": (self.round_trip_us, 1),
         }
         document: dict[str, Any] = {"is_settled": self.is_settled}
-        document |= {k: round(v, n) for k, (v, n) in rounded.items() if v is not None}
+        for key, (value, n_decimals) in rounded.items():
+            if value is not None and math.isfinite(value):
+                document[key] = round(value, n_decimals)
         for key in ("n_frames", "n_gaps", "n_missing", "n_duplicates", "n_jumps"):
             document[key] = getattr(self, key)
         for key in ("arrival_jitter", "interval_jitter", "delay"):
