@@ -108,7 +108,7 @@ def test_one_client_at_a_time_and_the_next_one_begins_at_a_packet() -> None:
     assert decoder.counters.n_bad_framing == decoder.counters.n_bad_crc == 0
 
 
-@pytest.mark.parametrize("speed", [0.0, 5.0])
+@pytest.mark.parametrize("speed", [0.0, 10.0])
 def test_an_unplug_refuses_connections_for_a_while(speed: float) -> None:
     board = _board(6.0, "unplug@2s:2s")
     with _serve(board, speed) as server:
@@ -136,7 +136,7 @@ def test_while_it_is_unplugged_nobody_gets_in() -> None:
 
 def test_a_reader_that_stops_reading_costs_frames_and_not_memory() -> None:
     board = _board(200.0)
-    with _serve(board, 200.0) as server:
+    with _serve(board, 800.0) as server:
         stuck = socket.create_connection(("127.0.0.1", _port(server)))
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         stuck.sendall(start())
@@ -160,7 +160,7 @@ def test_a_reader_that_stops_reading_costs_frames_and_not_memory() -> None:
 
 def test_without_a_client_frames_are_lost_and_counted_and_a_late_one_gets_no_old_ones() -> None:
     board = _board(40.0)
-    with _serve(board, 20.0) as server:
+    with _serve(board, 60.0) as server:
         link = _link(server)
         link.open()
         link.write(start())
