@@ -139,5 +139,5 @@ def test_the_rate_of_a_live_text_stream_is_measured(
     session = read_session(path)
     # Nothing is lost meanwhile; on a busy machine the rate may be another one.
     assert session.frames.x[:, 0].tolist() == list(range(len(session)))
-    assert session.info.rate_hz == pytest.approx(100, rel=0.2)
+    assert session.info.rate_hz == pytest.approx(100, rel=0.5)
     assert session.metadata["rate"] == "measured"
