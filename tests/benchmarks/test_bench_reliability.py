@@ -225,7 +225,7 @@ def test_doubled_and_invented_frames_are_seen():
     seq = np.array([0, 1, 2, 2, 3])
     x = np.column_stack([[0, 1, 2, 2, 9], np.zeros(5)]).astype(np.float32)
     seen.blocks, seen.waits_ms, seen.n_unplugs = [Frames(x, seq, seq)], [20.0, 300.0], 2
-    checks = replug._outcome(seen, 2).checks
+    checks = replug._outcome(seen, 2, "p99").checks
     assert [check.is_met for check in checks] == [False, True, False, False]
     assert "1 doubled, 1 invented" in checks[2].figure
 
