@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict
 
 import pytest
@@ -136,3 +137,28 @@ def test_several_faults_at_once(
         transit_us=transit_us,
     )
     check_laws(board, Host(board, step_us))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "reorder"])
+@settings(max_examples=4)
+@given(steps=st.lists(st.integers(7_000, 900_000), min_size=1, max_size=8), seed=st.integers(0, 99))
+def test_when_a_board_is_polled_changes_no_byte_and_no_count(
+    kind: str, steps: list[int], seed: int
+) -> None:
+    def run(step_sizes: list[int]) -> tuple[bytes, dict[str, object], list[dict[str, object]]]:
+        board = make([kind], seed, transit_us=3000.0, jitter_us=200.0, baud=57_600)
+        out = [data for data, _ in board.poll(0)]
+        board.handle(b"\0" + start())
+        now_us = 0
+        for step_us in itertools.cycle(step_sizes):
+            if now_us >= 14_000_000:
+                break
+            now_us = min(now_us + step_us, 14_000_000)
+            while True:
+                was_plugged = board.is_plugged
+                out += [data for data, _ in board.poll(now_us)]
+                if board.is_plugged == was_plugged:
+                    break
+        return b"".join(out), board.truth(), board.take_log()
+
+    assert run(steps) == run([10_000])
