@@ -13,7 +13,7 @@ from streamrnn.sources.timing.spread import Spread
 SETTLED_S = 5.0
 SETTLED_PPM = 500.0
 #: A drift is worth showing when it is known to this.
-SHOWN_DRIFT_PPM = 20.0
+SHOWN_DRIFT_PPM = 5.0
 #: Beyond this the stream does not run in real time, and the two clocks have nothing in common.
 MOST_DRIFT_PPM = 50_000.0
 
