@@ -20,8 +20,8 @@ from streamrnn.runtime.latency import StageTimer
 
 #: Every stage that there can be, in the order of the stream, and what it is.
 STAGES = {
-    "device": "frames wait on the board for the others of their packet",
-    "link": "from the board to the read that brought them, by both clocks",
+    "device": "the oldest frame of a packet waits for the newest",
+    "link": "from the newest frame's own time to the read that brought it, by both clocks",
     "decode": "bytes to frames",
     "queue": "frames wait for a busy loop",
     "filter": "filters and resampling",

@@ -92,7 +92,7 @@ def command(
 
         check_picture(latency_path)
     bundle = load_model(model, config, precision)
-    timer = StageTimer()
+    timer = StageTimer(wants_journey=latency)
     if raw and record_path is None:
         raise ConfigError("--raw says what to record: give --record FILE")
     tape = Tape() if raw else None

@@ -83,6 +83,11 @@ class StageTimer:
 
     A duration is that of one call, thus of one block of frames.
 
+    Parameters
+    ----------
+    wants_journey : bool
+        Whether sources shall count ``device`` and ``link``, too.
+
     Attributes
     ----------
     last_ns : int
@@ -91,7 +96,8 @@ class StageTimer:
         The newest mark of `arrive`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, wants_journey: bool = False) -> None:
+        self.wants_journey = wants_journey
         self.stages: dict[str, Histogram] = {}
         self.last_ns = 0
         self.arrived_ns = 0

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 
 
 class Timer(Protocol):
-    """Takes the time of a stage; `streamrnn.runtime.latency.StageTimer` is one."""
+    """Takes the time of a stage; `streamrnn.runtime.latency.StageTimer` is one.
+
+    Attributes
+    ----------
+    wants_journey : bool
+        Whether the time before the arrival is asked for, too.
+    """
+
+    wants_journey: bool
+
+    def add(self, stage: str, ns: int) -> None:
+        """Count a duration that was measured elsewhere, in nanoseconds."""
+        ...
 
     def start(self) -> int:
         """Return the mark for the first lap, in nanoseconds."""

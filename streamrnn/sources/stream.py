@@ -46,7 +46,8 @@ class StreamSource:
     clock : callable
         Seconds, monotonic.
     timer : Timer, optional
-        Gets the time of the stage ``decode``.
+        Gets the time of the stage ``decode``; if it wants the journey, also those of ``device``
+        and ``link``, as soon as the board's clock is known.
 
     Attributes
     ----------
@@ -284,6 +285,14 @@ class StreamSource:
             except LinkLostError as error:
                 _LOG.debug("%s: nothing can be sent: %s", self.name, error)
 
+    def _time_journey(self, timer: Timer, frames: Frames, now_s: float) -> None:
+        """Count how long the oldest frame waited for the newest, and how long that one took."""
+        first_us, last_us = int(frames.t_us[0]), int(frames.t_us[-1])
+        link_ns = self._times.delay_ns(last_us, now_s)
+        if link_ns is not None:
+            timer.add("device", 1000 * (last_us - first_us))
+            timer.add("link", round(link_ns))
+
     def _take(self, data: bytes) -> list[Item]:
         """Decode bytes; keep what concerns the board alone, return the rest."""
         items: list[Item] = []
@@ -302,6 +311,8 @@ class StreamSource:
                 self._silence.heard_s = now_s
                 self._n_dumb_bytes = 0
                 self._times.arrived(item, now_s)
+                if self._timer and self._timer.wants_journey:
+                    self._time_journey(self._timer, item, now_s)
             elif not self._is_for_the_reader(item, now_s):
                 continue
             items.append(self._times.stamped(item))

@@ -61,6 +61,10 @@ class Timekeeper:
         if self._timing is not None:
             self._timing.arrived(frames, round(now_s * 1e9))
 
+    def delay_ns(self, t_us: int, now_s: float) -> float | None:
+        """Return how long after its own time a frame arrived, nanoseconds; None when unknown."""
+        return None if self._timing is None else self._timing.delay_ns(t_us, round(now_s * 1e9))
+
     def restarted(self) -> None:
         """Take note that the device's clock starts anew."""
         self._clocks.restarted()
