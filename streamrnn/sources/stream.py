@@ -403,8 +403,8 @@ class StreamSource:
         _LOG.warning("%s went away; waiting for it to come back%s", self.name, self._said())
         self._silence.excused()
         self._times.interrupted()
-        # Text without numbers: how much was lost meanwhile cannot be known.
-        return [Gap("unplug", restart=self._detector.is_text)]
+        # Lines without a counter: how much was lost meanwhile cannot be known.
+        return [Gap("unplug", restart=self._detector.is_text and not self._detector.has_seq)]
 
     def _wait_for_return(self, timeout_s: float) -> list[Item]:
         """Try to open the link again when it is time, or wait for that, up to `timeout_s`."""

@@ -162,6 +162,17 @@ def test_a_text_stream_that_comes_back_starts_anew() -> None:
     assert [999.0, 9.0] not in [row for i in items if isinstance(i, Frames) for row in i.x.tolist()]
 
 
+def test_numbered_lines_count_what_an_unplug_cost() -> None:
+    lines = [b"seq:%d,x:1\n" % n for n in range(20)]
+    link = ScriptLink(b"".join(lines[:6]), LinkLostError, b"".join(lines[10:]), can_return=True)
+    source = scripted(link, rate_hz=50.0)
+    source.open()
+    items = frames_until(source, 15)
+    assert Gap("unplug") in items
+    assert not any(isinstance(item, Gap) and item.restart for item in items)
+    assert source.counters.n_lost_frames == 4
+
+
 def test_start_is_repeated_with_the_same_id_then_given_up() -> None:
     link = ScriptLink(ENCODER.hello(HELLO))
     source = scripted(link)
