@@ -55,7 +55,7 @@ class Board:
     ) -> None:
         self.device = device
         self.plan = faults or FaultPlan()
-        self.reader = Reader(device.first_index)
+        self.reader = Reader(device.first_index, has_boot_id=bool(device.hello.boot_id))
         self.is_plugged = True
         self.now_us = 0
         self._packet_faults = PacketFaults(self.plan, seed)

@@ -85,6 +85,8 @@ class Reader:
     ----------
     first_index : int
         Of the first frame that the board will number.
+    has_boot_id : bool
+        What the board says of itself in its first boot has a boot id; in later ones it always has.
 
     Attributes
     ----------
@@ -102,13 +104,14 @@ class Reader:
         Index over all boots of the frame that it expects next.
     """
 
-    def __init__(self, first_index: int = 0) -> None:
+    def __init__(self, first_index: int = 0, *, has_boot_id: bool = True) -> None:
         self.counters = Counters()
         self.n_boots = 0
         self.n_carried_packets = self.n_good_packets = 0
         self.n_late_frames = self.n_unseen_frames = self.n_repeated_frames = 0
         self.n_invented = 0
         self.next_index = first_index
+        self._has_boot_id = has_boot_id
         self._hello: Packet | None = None
         self._expected = 0
         self._ended_at: int | None = None
@@ -243,7 +246,9 @@ class Reader:
     def _accept_hello(self, packet: Packet) -> None:
         old, self._hello = self._hello, packet
         if old is not None and packet.boot == old.boot:
-            # The same boot; but a decoder takes a HELLO that was overtaken for another one.
+            if packet.boot or self._has_boot_id:
+                return
+            # Without a boot id, one that was overtaken is taken for another boot.
             fell_back = unwrap(packet.seq, self._expected) < self._expected
             if not fell_back or (packet.seq, packet.t_us) == (old.seq, old.t_us):
                 return

@@ -119,7 +119,7 @@ class Control:
             outcome.next_seq = seq
         elif hello.boot_id != old.boot_id or (
             # A device that cannot tell its boots apart; the very same HELLO again is an echo.
-            unwrap(seq, expected) < expected and (seq, t_us) != old_stamp
+            not hello.boot_id and unwrap(seq, expected) < expected and (seq, t_us) != old_stamp
         ):
             outcome.next_seq = seq
             outcome.is_restart = True

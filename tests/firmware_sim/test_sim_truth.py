@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
@@ -104,6 +104,19 @@ def check_laws(board: Board, host: Host) -> None:
 def test_the_host_counts_what_the_truth_says(kind: str, seed: int, k: int) -> None:
     board = make([kind], seed, k=k)
     check_laws(board, Host(board))
+
+
+@settings(max_examples=12)
+@given(boot_id=st.sampled_from(["", "b"]), seed=st.integers(0, 10_000), packets=st.integers(1, 40))
+def test_a_late_hello_is_a_boot_for_those_alone_who_cannot_tell_boots_apart(
+    boot_id: str, seed: int, packets: int
+) -> None:
+    origin = SignalOrigin(1, 3, seconds=SECONDS)
+    origin.hello = replace(origin.hello, boot_id=boot_id)
+    table = {"kind": "reorder", "share": 0.3, "packets": packets}
+    board = Board(Device(origin), checked_plan([fault_from_table(table, "test")]), seed)
+    check_laws(board, Host(board))
+    assert not boot_id or board.reader.n_boots == 0
 
 
 @settings(max_examples=40)

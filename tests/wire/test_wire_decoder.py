@@ -184,7 +184,21 @@ def test_another_boot_id_is_a_reboot_in_stream_order(make: type[WireDecoder]) ->
 
 
 @both
-def test_a_hello_that_falls_back_is_a_reboot_but_its_echo_is_not(make: type[WireDecoder]) -> None:
+def test_a_late_hello_of_a_known_boot_is_no_reboot(make: type[WireDecoder]) -> None:
+    hello = make_hello(boot_id="b1")
+    decoder = make()
+    decoder.push(ENCODER.hello(hello, 0, 0) + data(hello, 0, 5))
+    # Said behind frame 2, and overtaken by two frames on its way.
+    assert decoder.push(ENCODER.hello(hello, 3, 30_000)) == []
+    items = decoder.push(data(hello, 5, 2))
+    assert frames_of(items).seq.tolist() == [5, 6]
+    assert (decoder.counters.n_lost_frames, decoder.counters.n_duplicate_frames) == (0, 0)
+
+
+@both
+def test_without_a_boot_id_a_hello_that_falls_back_is_a_reboot_but_its_echo_is_not(
+    make: type[WireDecoder],
+) -> None:
     hello = make_hello(boot_id="")
     decoder = make()
     said = ENCODER.hello(hello, 0, 123)
