@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from firmware_sim.device import Device
+from firmware_sim.device.packet import Packet
 from firmware_sim.faults import ByteFaults, Fault, FaultPlan, PacketFaults
 from firmware_sim.faults.hits import generator
 from firmware_sim.faults.plan import TIMED_KINDS
-from firmware_sim.line import Line, Piece
-from firmware_sim.packet import Packet
+from firmware_sim.faults.transit import Piece, Transit
 from firmware_sim.truth import Reader
 
 #: Bytes that a link asks for at a time when nothing holds it back.
@@ -32,7 +32,7 @@ class Board:
     seed : int
         Of the faults.
     transit_us : float
-        Jitter of the way to the host; see `Line`.
+        Jitter of the way to the host; see `Transit`.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Board:
         self._packet_faults = PacketFaults(self.plan, seed)
         self._byte_faults = ByteFaults(self.plan, seed)
         self._is_faultless = not (self._packet_faults or self._byte_faults)
-        self._line = Line(transit_us, seed)
+        self._line = Transit(transit_us, seed)
         self._rng = generator(seed, -1 % (1 << 32))
         self._counts = {
             kind: 0 for kind in (*TIMED_KINDS, "outages", "outage_frames", "overrun_frames")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import select
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from firmware_sim.board import Board
-from firmware_sim.memory import MemoryLink
+from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.options import ORIGINS, BoardOptions, make_board
 from firmware_sim.raw import RawBoard, raw_board
-from streamrnn.core.errors import ConfigError, SourceError
-from streamrnn.core.link import Link, LinkLostError
+from streamrnn.core.errors import ConfigError
+from streamrnn.core.link import Link
 from streamrnn.core.text import did_you_mean, printable
 
 LINKS = ("memory", "pty")
@@ -93,6 +91,8 @@ def _make_link(origin: str, values: Mapping[str, Any], where: str) -> Link:
     speed = values.get("speed", 1.0)
     board = _make_board(origin, values)
     if values.get("link") == "pty":
+        from firmware_sim.cables.pty_link import PtyLink  # `sim:` seldom asks for a terminal
+
         return PtyLink(board, speed, where)
     return MemoryLink(board, speed, where)
 
@@ -166,82 +166,3 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "speed": _number("speed", float, "a number"),
     "link": _link_kind,
 }
-
-
-class PtyLink:
-    """A link to a simulated board through a real pseudo-terminal.
-
-    Parameters
-    ----------
-    board : Board or RawBoard
-    speed : float
-        As `PtyBoard` has it.
-    name : str
-        For people.
-
-    Attributes
-    ----------
-    waits : bool
-        True: it never runs ahead of its reader.
-    """
-
-    can_return = True
-
-    def __init__(self, board: Board | RawBoard, speed: float, name: str) -> None:
-        self.name = name
-        self.waits = speed == 0
-        from firmware_sim.cables.pty import PtyBoard  # `sim:` seldom asks for a terminal
-
-        self._server = PtyBoard(board, speed=speed)
-        self._is_running = False
-        self._fd = -1
-        self._n_plugged = 0
-
-    def open(self) -> None:
-        """Connect; the board is switched on with the first call."""
-        if not self._is_running:
-            self._server.start()
-            self._is_running = True
-        try:
-            self._fd = os.open(self._server.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        except OSError:
-            raise SourceError(f"{self.name}: the board is unplugged") from None
-        self._n_plugged = self._server.n_plugged
-
-    def read(self, timeout_s: float) -> bytes:
-        """Return what has arrived; see `streamrnn.core.link.Link`."""
-        if self._fd < 0:
-            raise LinkLostError(f"{self.name} is not open")
-        readable, _, _ = select.select([self._fd], [], [], timeout_s)
-        if not readable:
-            return b""
-        try:
-            data = os.read(self._fd, 65536)
-        except BlockingIOError:
-            return b""
-        except OSError:
-            data = b""
-        if data:
-            return data
-        if self._server.board.is_finished and self._n_plugged == self._server.n_plugged:
-            raise EOFError(f"{self.name}: the stream is over")
-        self._hang_up()
-        raise LinkLostError(f"{self.name}: the board was unplugged")
-
-    def write(self, data: bytes) -> None:
-        """Send commands to the board."""
-        try:
-            os.write(self._fd, data)
-        except OSError:
-            raise LinkLostError(f"{self.name} is not open") from None
-
-    def close(self) -> None:
-        """Disconnect and switch the board off; one that is unplugged may yet be plugged in."""
-        if self._fd >= 0:
-            self._hang_up()
-            self._server.stop()
-
-    def _hang_up(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)

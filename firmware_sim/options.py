@@ -7,12 +7,12 @@ from typing import Any
 
 from firmware_sim.board import Board
 from firmware_sim.device import Device
+from firmware_sim.device.texts import BANNER
 from firmware_sim.faults import FaultPlan, parse_faults
-from firmware_sim.noise import Noise, NoisyOrigin
-from firmware_sim.origin import Origin
-from firmware_sim.several import NumberedOrigin
+from firmware_sim.origins.noise import Noise, NoisyOrigin
+from firmware_sim.origins.numbered import NumberedOrigin
+from firmware_sim.origins.origin import Origin
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED, SignalOrigin
-from firmware_sim.texts import BANNER
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable
 
@@ -51,7 +51,7 @@ class BoardOptions:
     banner : str
         What it prints when it boots; ``esp32``: as such a chip does.
     transit_us : float
-        Jitter of the way to the host, as `Line` has it.
+        Jitter of the way to the host, as `firmware_sim.faults.transit.Transit` has it.
     noise : tuple of Noise
         What its sensors add, in this order.
     number : int
@@ -138,7 +138,9 @@ def _bare_origin(options: BoardOptions) -> Origin:
         )
     if not options.files:
         raise ConfigError("playback needs the name of a session file")
-    from firmware_sim.playback import PlaybackOrigin  # loads mcap, which signals do not need
+    from firmware_sim.origins.playback import (
+        PlaybackOrigin,  # loads mcap, which signals do not need
+    )
 
     return PlaybackOrigin(*options.files)
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.faults import FaultPlan, checked_plan, fault_from_table, parse_faults
-from firmware_sim.noise import noise_from_table
 from firmware_sim.options import BoardOptions
+from firmware_sim.origins.noise import noise_from_table
 from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
 from firmware_sim.board import Board
+from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.cables.server import BoardServer
-from firmware_sim.memory import MemoryLink
 from firmware_sim.raw import RawBoard
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.types import Marker

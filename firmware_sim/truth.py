@@ -61,7 +61,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 
-from firmware_sim.packet import Packet
+from firmware_sim.device.packet import Packet
 from streamrnn.core.types import Counters
 from streamrnn.wire.control import unwrap
 from streamrnn.wire.packet import (

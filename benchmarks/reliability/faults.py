@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks.reliability.bar import Check, Form, Outcome
 from firmware_sim.board import Board
+from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.faults import BYTE_KINDS, KINDS
-from firmware_sim.memory import MemoryLink
 from firmware_sim.options import make_board
 from firmware_sim.scenario import scenario_from
 from streamrnn.core.types import End, Frames, Gap

@@ -1,11 +1,6 @@
-"""The board's end of real cables: terminal, TCP, UDP, MQTT; and what serves a board on them.
+"""What lies between a board and its reader: terminal, TCP, UDP, MQTT, or nothing at all.
 
-`server` serves any board on any cable from a thread; each other module is one kind of cable, and
-`choose` reads from words which one it shall be.
+`server` serves any board on any cable from a thread at a `pace`; `pty`, `tcp`, `udp` and `mqtt` are
+the kinds of cable, and `choose` reads from words which one it shall be. `memory` and `pty_link` are
+links for a reader in the same process.
 """
-
-from firmware_sim.cables.choose import make_server
-from firmware_sim.cables.pty import PtyBoard
-from firmware_sim.cables.server import BoardServer, Cable
-
-__all__ = ["BoardServer", "Cable", "PtyBoard", "make_server"]

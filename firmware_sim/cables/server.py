@@ -10,8 +10,8 @@ from collections import deque
 from typing import Any, Protocol
 
 from firmware_sim.board import Board
+from firmware_sim.cables.pace import Pace
 from firmware_sim.device import Device
-from firmware_sim.pace import Pace
 from firmware_sim.raw import RawBoard
 
 #: Bytes that the board holds back for a reader that is late, besides the kernel's own buffer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from firmware_sim.origin import Block, Origin
+from firmware_sim.origins.origin import Block, Origin
 from streamrnn.core.types import Marker
 from streamrnn.wire.packet import frame_time_us
 

@@ -12,11 +12,11 @@ from firmware_sim.device.clock import DriftingClock, Jitter
 from firmware_sim.device.fetch import Fetcher
 from firmware_sim.device.hardware import check_hardware
 from firmware_sim.device.packer import Packer
+from firmware_sim.device.packet import Packet
 from firmware_sim.device.requests import Requests
+from firmware_sim.device.texts import PANIC
 from firmware_sim.device.uart import Uart
-from firmware_sim.origin import Origin
-from firmware_sim.packet import Packet
-from firmware_sim.texts import PANIC
+from firmware_sim.origins.origin import Origin
 from streamrnn.core.types import Marker
 from streamrnn.wire.encode import Encoder
 from streamrnn.wire.packet import DELIMITER, Command, PacketType, Ping, frame_time_us

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from firmware_sim.packet import Packet
+from firmware_sim.device.packet import Packet
 
 #: Start bit, eight data bits, stop bit.
 BITS_A_BYTE = 10

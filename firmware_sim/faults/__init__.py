@@ -1,8 +1,8 @@
 """What goes wrong between board and host, drawn from seeds and counted.
 
 `plan` says what and when, `parse` reads it from words, `hits` draws where, `packets` and `damage`
-do it to packets and to bytes. What happens at times (unplug, reboot, stall, brownout, panic,
-slow_reader) is the business of `firmware_sim.board.Board`.
+do it to packets and to bytes; `transit` is the way to the reader, with its stalls and its limits.
+What happens at times is begun by `firmware_sim.board.Board`.
 """
 
 from firmware_sim.faults.damage import ByteFaults, ByteTruth, check_bytes_only

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from firmware_sim.device.packet import Packet
 from firmware_sim.faults.hits import Hits, generator
 from firmware_sim.faults.plan import PACKET_KINDS, FaultPlan
-from firmware_sim.packet import Packet
 
 
 class PacketFaults:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from firmware_sim.board import Board
+from firmware_sim.device.packet import Packet
 from firmware_sim.faults import FaultPlan
 from firmware_sim.lines.device import TextDevice
-from firmware_sim.packet import Packet
 from firmware_sim.truth import Reader
 from streamrnn.wire.packet import PacketType
 

@@ -7,9 +7,9 @@ from typing import Any
 from firmware_sim.device import N_END_MARKERS, Device
 from firmware_sim.device.fetch import Cut
 from firmware_sim.device.packer import Packer
+from firmware_sim.device.packet import Packet
 from firmware_sim.lines.forms import LineWriter
-from firmware_sim.origin import Origin
-from firmware_sim.packet import Packet
+from firmware_sim.origins.origin import Origin
 from streamrnn.wire.packet import PacketType
 
 #: A board that says no HELLO says it in ages.

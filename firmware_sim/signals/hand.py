@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from firmware_sim.origin import Block, to_rows
+from firmware_sim.origins.origin import Block, to_rows
 from firmware_sim.signals.gestures import GESTURES
 from firmware_sim.signals.people import Person, make_person
 from firmware_sim.signals.plan import Activity, Planner, check_plan

@@ -12,12 +12,12 @@ import pytest
 from mosquitto_broker import free_port, running_broker
 
 from firmware_sim.__main__ import _parser, _proxy_parser, _run, _station
+from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.faults import KINDS, parse_faults
 from firmware_sim.lines import FORMS
 from firmware_sim.link import open_link
-from firmware_sim.memory import MemoryLink
-from firmware_sim.noise import _MODELS
 from firmware_sim.options import make_board
+from firmware_sim.origins.noise import _MODELS
 from firmware_sim.proxy.program import run as run_proxy
 from firmware_sim.raw import RawBoard
 from firmware_sim.scenario import read_scenario

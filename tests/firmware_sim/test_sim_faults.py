@@ -6,9 +6,9 @@ import pytest
 from sim_host import frames_of, read_to_end, start
 
 from firmware_sim.board import Board
+from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.device import Device
 from firmware_sim.faults import Fault, FaultPlan, fault_from_table, parse_faults
-from firmware_sim.memory import MemoryLink
 from firmware_sim.signals import SignalOrigin
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.types import Gap

@@ -11,10 +11,10 @@ from sim_host import ENCODER, frames_of, start
 from firmware_sim.device import Device
 from firmware_sim.device.clock import DriftingClock, Jitter
 from firmware_sim.device.packer import data_packets
+from firmware_sim.device.texts import BANNER, PANIC
 from firmware_sim.device.uart import BITS_A_BYTE
-from firmware_sim.origin import Block
+from firmware_sim.origins.origin import Block
 from firmware_sim.signals import SignalOrigin
-from firmware_sim.texts import BANNER, PANIC
 from streamrnn.core.types import StreamInfo
 from streamrnn.wire.encode import frame_packet
 from streamrnn.wire.packet import PacketType, Pong

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from sim_host import frames_of, read_to_end, same_frames, start
 
+from firmware_sim.cables.memory import MemoryLink
+from firmware_sim.cables.pace import Pace
+from firmware_sim.cables.pty_link import PtyLink
 from firmware_sim.device import Device
-from firmware_sim.link import PtyLink, open_link
-from firmware_sim.memory import MemoryLink
-from firmware_sim.pace import Pace
+from firmware_sim.link import open_link
 from firmware_sim.signals import DEFAULT_PERSON, SignalOrigin, simulate
 from streamrnn.core.errors import ConfigError, SessionError, SourceError
 from streamrnn.core.link import Link, LinkLostError

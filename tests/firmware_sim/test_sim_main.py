@@ -104,7 +104,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
 def test_it_starts_quickly() -> None:
     """It compiles nothing and loads nothing heavy."""
     code = (
-        "import sys, firmware_sim.__main__, firmware_sim.playback\n"
+        "import sys, firmware_sim.__main__, firmware_sim.origins.playback\n"
         "heavy = {'numba', 'scipy', 'serial', 'click', 'rich', 'mcap'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -13,7 +13,7 @@ from mosquitto_broker import free_port, running_broker
 from sim_host import ENCODER, frames_of, start
 
 from firmware_sim.board import Board
-from firmware_sim.cables import make_server
+from firmware_sim.cables.choose import make_server
 from firmware_sim.device import Device
 from firmware_sim.faults import parse_faults
 from firmware_sim.raw import raw_board

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.noise import Noise, NoisyOrigin, from_rows, noise_from_table
-from firmware_sim.origin import Block, to_rows
+from firmware_sim.origins.noise import Noise, NoisyOrigin, from_rows, noise_from_table
+from firmware_sim.origins.origin import Block, to_rows
 from firmware_sim.signals import SignalOrigin
 from streamrnn.core.errors import ConfigError
 from streamrnn.wire.encode import quantise

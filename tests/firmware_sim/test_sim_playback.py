@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sim_host import acks_in, frames_of, markers_in, same_frames, start
 
 from firmware_sim.device import Device
-from firmware_sim.playback import PlaybackOrigin, markers_of
+from firmware_sim.origins.playback import PlaybackOrigin, markers_of
 from streamrnn.core.errors import SessionError
 from streamrnn.core.types import Channel, End, Frames, Label, Marker, StreamInfo
 from streamrnn.sessions.session import Session

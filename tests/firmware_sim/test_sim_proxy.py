@@ -18,7 +18,7 @@ from sim_host import frames_of, read_to_end
 
 from firmware_sim.__main__ import main
 from firmware_sim.board import Board
-from firmware_sim.cables import make_server
+from firmware_sim.cables.choose import make_server
 from firmware_sim.device import Device
 from firmware_sim.faults import parse_faults
 from firmware_sim.proxy import FaultProxy

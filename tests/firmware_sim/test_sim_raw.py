@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.__main__ import main
+from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.cables.pty import PtyBoard
-from firmware_sim.memory import MemoryLink
 from firmware_sim.raw import MAX_PIECE_BYTES, RawBoard, raw_board
 from firmware_sim.signals import SignalOrigin
 from streamrnn.core.errors import ConfigError, SessionError

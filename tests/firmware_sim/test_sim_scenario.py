@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sim_host import frames_of, start
 
 from firmware_sim.faults import KINDS, Fault, FaultPlan
-from firmware_sim.noise import White
 from firmware_sim.options import BoardOptions, make_board
+from firmware_sim.origins.noise import White
 from firmware_sim.scenario import read_scenario, scenario_from
 from streamrnn.core.errors import ConfigError
 from streamrnn.wire.decoder import WireDecoder

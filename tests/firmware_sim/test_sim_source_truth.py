@@ -8,9 +8,9 @@ from dataclasses import asdict
 import pytest
 
 from firmware_sim.board import Board
+from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.device import Device
 from firmware_sim.faults import KINDS, checked_plan, fault_from_table, parse_faults
-from firmware_sim.memory import MemoryLink
 from firmware_sim.signals import SignalOrigin, simulate
 from streamrnn.core.types import End, Frames, Gap
 from streamrnn.sources.stream import StreamSource

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sim_host import ENCODER, frames_of, read_to_end, start
 
 from firmware_sim.board import Board
-from firmware_sim.cables import make_server
+from firmware_sim.cables.choose import make_server
 from firmware_sim.cables.server import BoardServer
 from firmware_sim.device import Device
 from firmware_sim.faults import parse_faults

@@ -12,9 +12,9 @@ from sim_host import frames_of, start
 
 from firmware_sim.board import Board
 from firmware_sim.device import Device
+from firmware_sim.device.texts import BANNER
 from firmware_sim.faults import KINDS, checked_plan, fault_from_table
 from firmware_sim.signals import SignalOrigin
-from firmware_sim.texts import BANNER
 from streamrnn.core.types import Gap
 from streamrnn.wire.decoder import WireDecoder
 from streamrnn.wire.packet import WireItem

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.line import Line, Piece
-from firmware_sim.packet import Packet
+from firmware_sim.device.packet import Packet
+from firmware_sim.faults.transit import Piece, Transit
 
 
 def _piece(n: int, size: int = 10) -> Piece:
@@ -23,7 +23,7 @@ def _piece(n: int, size: int = 10) -> Piece:
 def test_nothing_overtakes_and_nothing_is_early(
     gaps: list[int], transit_us: float, stall_at: int
 ) -> None:
-    line = Line(transit_us, seed=1)
+    line = Transit(transit_us, seed=1)
     at_us, sent, got = 0, {}, []
     for n, gap in enumerate(gaps):
         at_us += gap
@@ -39,7 +39,7 @@ def test_nothing_overtakes_and_nothing_is_early(
 
 
 def test_a_stall_is_silent_and_then_gives_everything_at_once() -> None:
-    line = Line()
+    line = Transit()
     assert line.is_direct(0)
     line.stall(1000, 500)
     assert not line.is_direct(1499)
@@ -52,7 +52,7 @@ def test_a_stall_is_silent_and_then_gives_everything_at_once() -> None:
 
 
 def test_a_slow_reader_gets_what_finds_room() -> None:
-    line = Line()
+    line = Transit()
     line.slow_down(0, 1_000_000, 25, 0.0)
     for n in range(4):
         line.push(_piece(n), 100 * n)
@@ -63,7 +63,7 @@ def test_a_slow_reader_gets_what_finds_room() -> None:
 
 
 def test_a_reader_that_is_only_slow_makes_room_as_it_reads() -> None:
-    line = Line()
+    line = Transit()
     line.slow_down(0, 10_000_000, 100, 1000.0)
     got = []
     for n in range(200):  # 2000 bytes a second
@@ -76,7 +76,7 @@ def test_a_reader_that_is_only_slow_makes_room_as_it_reads() -> None:
 
 
 def test_what_is_on_the_way_when_the_cable_is_pulled_is_lost() -> None:
-    line = Line(1e6)
+    line = Transit(1e6)
     line.push(_piece(1), 0)
     line.stall(0, 1000)
     assert [piece.packet.seq for piece in line.cut()] == [1]

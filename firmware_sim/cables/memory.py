@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from firmware_sim.board import Board
+from firmware_sim.cables.pace import Pace
 from firmware_sim.device import Device
-from firmware_sim.pace import Pace
 from firmware_sim.raw import RawBoard
 from streamrnn.core.errors import SourceError
 from streamrnn.core.link import LinkLostError

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from firmware_sim.packet import Packet
+from firmware_sim.device.packet import Packet
 
 _DOMAIN = 0x114E
 
@@ -27,7 +27,7 @@ class Piece(NamedTuple):
     packet: Packet
 
 
-class Line:
+class Transit:
     """Keeps pieces in order and gives each at its time.
 
     Parameters

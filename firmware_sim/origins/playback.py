@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firmware_sim.origin import Block, to_rows
+from firmware_sim.origins.origin import Block, to_rows
 from streamrnn.core.errors import SessionError, WireError
 from streamrnn.core.text import printable
 from streamrnn.core.types import I64, Label, Marker

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from firmware_sim.origin import Block, Origin, to_rows
+from firmware_sim.origins.origin import Block, Origin, to_rows
 from streamrnn.core.config import from_mapping
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable
