@@ -128,7 +128,11 @@ class SerialLink:
             why = f"{self.path}: {error}" if self._was_open else self._why(error)
             raise SourceError(why) from error
         if lines is not None:
-            self._set_up(self._port.fileno())
+            try:
+                self._set_up(self._port.fileno())
+            except _FAILURES as error:  # it went away meanwhile
+                self.close()
+                raise SourceError(f"{self.path}: {error}") from error
         # USB adapters gather bytes for up to 16 ms unless told not to; others have no such mode.
         with contextlib.suppress(*_FAILURES, NotImplementedError):
             self._port.set_low_latency_mode(True)

@@ -23,7 +23,7 @@ class StdinLink:
         Its end is the end of the stream; it stays open.
     """
 
-    name = "stdin:"
+    name = "stdin"
     can_return = False
     waits = True
     is_deaf = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 
@@ -15,6 +16,8 @@ _READ_BYTES = 65_536
 #: How long a connection may take to be made: the first one, and one that was there before.
 _CONNECT_S = 5.0
 _CONNECT_AGAIN_S = 1.0
+#: How long a peer that does not read may hold up a command, and with it the frames behind.
+_WRITE_S = 1.0
 #: A peer that was switched off says nothing, not even that it is gone. The kernel asks it after
 #: this many silent seconds, every so often, so many times; and waits for it to take what is sent.
 _KEEPALIVE = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 6_000}
@@ -48,13 +51,16 @@ class TcpLink:
             raise SourceError(
                 f"cannot connect to {self.name}: {why} (is the device on, and the address right?)"
             ) from error
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _KEEPALIVE.items():
-            if hasattr(socket, option):
-                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         self._socket = connection
         self._timeout_s = _CONNECT_AGAIN_S
+        # Some systems refuse options of a connection that the other end has closed already.
+        with contextlib.suppress(OSError):
+            connection.settimeout(_WRITE_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE.items():
+                if hasattr(socket, option):
+                    connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
     def read(self, timeout_s: float) -> bytes:
         """Return what has arrived; see `streamrnn.core.link.Link`."""

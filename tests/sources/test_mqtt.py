@@ -237,6 +237,30 @@ def test_nonsense_from_a_broker_is_a_lost_link() -> None:
         thread.join()
 
 
+def test_a_message_of_megabytes_is_not_taken_in() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.settimeout(5.0)
+                client.recv(1000)
+                client.sendall(b"\x20\x02\0\0")
+                client.recv(1000)
+                client.sendall(b"\x90\x03\0\1\0")
+                client.sendall(b"\x30\xff\xff\xff\x7f\0\1t")  # all of 256 MB are to follow
+                client.recv(1000)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        link = open_link(f"127.0.0.1:{server.getsockname()[1]}/t")
+        link.open()
+        with pytest.raises(LinkLostError, match="a message of 268 MB is no stream"):
+            link.read(5.0)
+        link.close()
+        thread.join()
+
+
 def test_nobody_listens_is_one_line() -> None:
     with pytest.raises(SourceError, match=r"cannot connect to mqtt:127.0.0.1:\d+/t: .*refused"):
         open_source(f"mqtt:127.0.0.1:{free_port()}/t").open()

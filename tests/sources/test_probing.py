@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -163,6 +164,35 @@ def plugged(path: Path) -> Iterator[Plugged]:
     yield plug
     for board in boards:
         board.close()
+
+
+def send_and_end(server: socket.socket, text: bytes) -> threading.Thread:
+    def serve() -> None:
+        client, _ = server.accept()
+        with client:
+            client.sendall(text)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"1,2,3\n4,5,6\n", "12 bytes came, too few to tell what they are: it takes three lines"),
+        (b"hi\nto \x1b[2J 'you'\nthere\n", r"""it says "to \x1b[2J 'you'": print"""),
+        (b"hi\n\x1b Brownout detector\n", r"crashes: it says '\x1b Brownout detector'"),
+    ],
+)
+def test_what_text_says_is_shown_as_it_is(text: bytes, words: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = send_and_end(server, text)
+        url = f"tcp:127.0.0.1:{server.getsockname()[1]}?reconnect=no"
+        with pytest.raises(SourceError) as caught:
+            open_or_explain(url, print)
+        thread.join()
+    assert words in str(caught.value)
 
 
 def test_the_right_baud_rate_is_found_and_used(path: Path, plugged: Plugged) -> None:

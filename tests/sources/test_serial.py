@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import subprocess
@@ -85,8 +86,23 @@ def test_a_port_that_does_not_open_says_why_in_one_line() -> None:
 def test_a_plain_file_is_no_serial_port(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
-    with pytest.raises(SourceError, match="cannot be opened as a serial port"):
-        SerialLink(str(path)).open()
+    for other in (path, "/dev/null", "/"):
+        with pytest.raises(SourceError, match=f"^{other} is not a serial port: "):
+            SerialLink(str(other)).open()
+
+
+def test_a_port_that_goes_while_it_is_set_up_is_closed(
+    ends: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(_: int) -> None:
+        raise termios.error(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(lines, "reset", reset)
+    link = SerialLink(ends[1], reset=True)
+    n_open = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(SourceError, match="Input/output error"):
+        link.open()
+    assert len(os.listdir("/proc/self/fd")) == n_open
 
 
 def test_closing_leaves_the_lines_as_they_are(ends: tuple[int, str]) -> None:

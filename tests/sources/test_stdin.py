@@ -72,7 +72,7 @@ def test_an_empty_or_closed_pipe_is_named(tmp_path: Path) -> None:
 
 
 def test_the_address_is_empty() -> None:
-    assert open_link("").name == open_link("-").name == "stdin:"
+    assert open_link("").name == open_link("-").name == "stdin"
     with pytest.raises(ConfigError, match="takes no address, got 'x'"):
         open_source("stdin:x")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -100,3 +101,15 @@ def test_a_peer_that_says_nothing_is_asked_soon(server: socket.socket) -> None:
 def test_a_name_that_no_host_has_is_one_line(host: str) -> None:
     with pytest.raises(SourceError, match="cannot connect to tcp:"):
         TcpLink(host, 80).open()
+
+
+def test_a_peer_that_never_reads_holds_nobody_up_for_long(server: socket.socket) -> None:
+    link = TcpLink("127.0.0.1", port(server))
+    link.open()
+    peer, _ = server.accept()
+    with peer:
+        begin_s = time.monotonic()
+        with pytest.raises(LinkLostError, match="timed out"):
+            link.write(bytes(64 << 20))
+        assert time.monotonic() - begin_s < 4.0
+    link.close()

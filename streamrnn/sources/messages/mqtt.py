@@ -27,6 +27,8 @@ _KEEPALIVE_S = 5
 #: Most messages that one read takes, and bytes of one that is believed.
 _MAX_MESSAGES = 256
 _MAX_BYTES = 1 << 16
+#: Longer ones are not even taken in: the library would keep all of 256 MB.
+_MOST_BYTES = 16 << 20
 #: Commands for the board that sends on TOPIC go to TOPIC and this.
 COMMANDS = "/cmd"
 
@@ -170,11 +172,18 @@ class MqttCarrier:
         if self._client is None:
             raise LinkLostError(f"{self.name} is not connected")
         try:
-            return int(self._client.loop(timeout_s))
+            code = int(self._client.loop(timeout_s))
+            # Not public, but nothing else tells before the message is there.
+            n_bytes = self._client._in_packet["remaining_length"]
         except Exception as error:  # whatever nonsense makes of the library
             raise LinkLostError(
                 f"{self.name}: what the broker sends makes no sense ({type(error).__name__})"
             ) from error
+        if n_bytes > _MOST_BYTES:
+            raise LinkLostError(
+                f"{self.name}: a message of {n_bytes / 1e6:.0f} MB is no stream: is it the topic?"
+            )
+        return code
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
         if code.is_failure:

@@ -56,6 +56,9 @@ def why_not_open(
         return in_use(path, holders(path))
     if code in (errno.ENXIO, errno.EIO, errno.ENODEV):
         return f"no device behind {path}: plug it in again"
+    ioctl_code = next(iter(getattr(error.__context__, "args", ())), None)
+    if code == errno.EISDIR or ioctl_code == errno.ENOTTY:
+        return f"{path} is not a serial port: `streamrnn devices` lists those that there are"
     if not os.path.exists(path):  # gone while it was being opened
         return f"no such port: {path}"
     return f"{path} cannot be opened as a serial port: {printable(str(error))}"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from streamrnn.core.errors import SourceError, SourceTimeout
 from streamrnn.core.link import Link, LinkLostError
-from streamrnn.core.text import printable
 from streamrnn.sources.base import Source
 from streamrnn.sources.registry import open_source
 from streamrnn.sources.stream import StreamSource
@@ -112,13 +111,20 @@ def _explain(
         plain.push(head.data)
         if plain.format is not None:  # it can be read: the options do not fit, as the error says
             raise error
+        whole, _, _ = head.data.rpartition(b"\n")
+        plain.push(3 * (b"\n" + whole + b"\n"))
+        if plain.format is not None:
+            raise SourceError(
+                f"{link.name}: {head.n_bytes} bytes came, too few to tell what they are: "
+                "it takes three lines of numbers, within some seconds"
+            ) from error
         crash = next((sign for sign in _CRASHES if sign in head.data), None)
         if crash is not None:
             raise SourceError(
-                f"{link.name}: the device's program crashes: it says {_a_line(head.data, crash)!r}"
+                f"{link.name}: the device's program crashes: it says {_a_line(head.data, crash)}"
             ) from error
         raise SourceError(
-            f"{link.name}: text comes, but no lines of numbers; it says {_a_line(head.data)!r}: "
+            f"{link.name}: text comes, but no lines of numbers; it says {_a_line(head.data)}: "
             "print the values of a frame in one line, separated by commas"
         ) from error
     if not isinstance(link, SerialLink):
@@ -175,10 +181,15 @@ def with_option(url: str, key: str, value: str) -> str:
 
 
 def _a_line(data: bytes, sign: bytes = b"") -> str:
-    """Return a whole line of text with a sign in it, if there is one: the first may be cut off."""
+    """Return a whole line with a sign in it, quoted, if there is one: the first may be cut off."""
     found = [line for line in data.splitlines() if sign in line]
     lines = [line.decode("ascii", "replace").strip() for line in found or data.splitlines()]
     if sign:
-        return printable(lines[0], _SHOWN_CHARS)
+        return _quoted(lines[0])
     whole = [line for line in lines[1:-1] if line] or [line for line in lines if line] or [""]
-    return printable(whole[0], _SHOWN_CHARS)
+    return _quoted(whole[0])
+
+
+def _quoted(text: str) -> str:
+    """Return text as a literal, which escapes what a terminal would obey; bounded."""
+    return repr(text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 3]}...")

@@ -75,6 +75,12 @@ def _edge_below(x: F64, y: F64) -> float:
     return (by - ay) / (bx - ax)
 
 
+def _median(values: F64) -> float:
+    """Return the median; NumPy's loads its masked arrays first, for 10 ms in the midst of a run."""
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    return float(np.partition(values, (low, high))[low : high + 1].mean())
+
+
 def fit_through(x: F64, y: F64, group: I64, weight: F64) -> tuple[float, float]:
     """Return the slope of the lines through the points, and its standard error.
 
@@ -109,7 +115,7 @@ def fit_through(x: F64, y: F64, group: I64, weight: F64) -> tuple[float, float]:
         if n_free > 0:
             spread = float((robust / weight * rest * rest).sum()) / n_free
             error = (spread / sxx) ** 0.5
-        sigma = _MAD * float(np.median(np.abs(rest - np.median(rest))))
+        sigma = _MAD * _median(np.abs(rest - _median(rest)))
         if not sigma > 0.0:
             break
         robust = weight / np.maximum(1.0, np.abs(rest) / (_HUBER * sigma))

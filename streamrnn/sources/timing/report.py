@@ -137,7 +137,7 @@ def full_text(document: Mapping[str, Any]) -> str:
     if document["is_settled"]:
         rate_hz = document.get("device_hz", document.get("host_hz"))
         by = "its clock" if "device_hz" in document else "arrival"
-        parts.append(f"{rate_hz:.7g} Hz by {by} (+-{document['error_ppm']:.2g} ppm)")
+        parts.append(f"{rate_hz:.7g} Hz by {by} (+-{document['error_ppm']:.3g} ppm)")
     if document.get("drift_error_ppm", math.inf) <= SHOWN_DRIFT_PPM:
         parts.append(
             f"clock {document['drift_ppm']:+.1f} ppm (+-{document['drift_error_ppm']:.2g})"
