@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from firmware_sim.device import Device
 from firmware_sim.device.packet import Packet
-from firmware_sim.faults import ByteFaults, Fault, FaultPlan, PacketFaults
+from firmware_sim.faults import ByteFaults, FaultPlan, PacketFaults
 from firmware_sim.faults.hits import generator
 from firmware_sim.faults.plan import TIMED_KINDS
+from firmware_sim.faults.schedule import Schedule
 from firmware_sim.faults.transit import Piece, Transit
 from firmware_sim.truth import Reader
 
@@ -68,8 +67,7 @@ class Board:
         }
         self._log: deque[dict[str, Any]] = deque(maxlen=_MAX_LOG)
         self._first_start_us: int | None = None
-        #: What happens when: true time, order in the plan, fault, its later times.
-        self._edges: list[tuple[int, int, Fault, Iterator[int]]] = []
+        self._schedule = Schedule()
         self._replug_us: int | None = None
 
     # ---- the host's side
@@ -209,19 +207,10 @@ class Board:
     def _begin_stream(self) -> None:
         """Let stream time begin now."""
         self._first_start_us = self.now_us
-        for order, fault in enumerate(self.plan.of(TIMED_KINDS)):
-            self._plan_edge(order, fault, fault.times_us())
-
-    def _plan_edge(self, order: int, fault: Fault, times: Iterator[int]) -> None:
-        time_us = next(times, None)
-        if time_us is not None:
-            assert self._first_start_us is not None
-            heapq.heappush(self._edges, (self._first_start_us + time_us, order, fault, times))
+        self._schedule = Schedule(self.plan.of(TIMED_KINDS), self.now_us)
 
     def _next_edge_us(self) -> int | None:
-        if self._replug_us is not None:
-            return self._replug_us
-        return self._edges[0][0] if self._edges else None
+        return self._schedule.next_us if self._replug_us is None else self._replug_us
 
     def _pass_edge(self) -> None:
         """Let the next thing happen that has its time; while the cable is out, that is a replug."""
@@ -230,8 +219,7 @@ class Board:
             self.is_plugged = True
             self.reader.resync()
             return
-        _, order, fault, times = heapq.heappop(self._edges)
-        self._plan_edge(order, fault, times)
+        _, fault = self._schedule.pop()
         self._counts[fault.kind] += 1
         self._note(fault.kind, None, {"for_s": fault.for_us / 1e6} if fault.for_us else {})
         now_us, device = self.now_us, self.device

@@ -8,7 +8,6 @@ import numpy as np
 
 from firmware_sim.faults.hits import Hits, generator
 from firmware_sim.faults.plan import BYTE_KINDS, Fault, FaultPlan
-from streamrnn.core.errors import ConfigError
 
 
 @dataclass(slots=True)
@@ -37,7 +36,7 @@ class ByteFaults:
     Parameters
     ----------
     plan : FaultPlan
-        Faults of other kinds are not looked at; see `check_bytes_only`.
+        Faults of other kinds are not looked at.
     seed : int
         >= 0.
 
@@ -138,13 +137,3 @@ def _burst(fault: Fault, first: int, rng: np.random.Generator) -> list[int]:
         return [first]
     others = rng.choice(fault.within_bits - 1, fault.n_bits - 1, replace=False)
     return [first, *(first + 1 + int(other) for other in others)]
-
-
-def check_bytes_only(plan: FaultPlan) -> None:
-    """Raise `ConfigError` if a plan holds faults that need to know of packets or of a board."""
-    for fault in plan.faults:
-        if fault.kind not in BYTE_KINDS:
-            raise ConfigError(
-                f"fault {fault.kind!r} needs a simulated board; bytes alone can suffer "
-                + ", ".join(BYTE_KINDS)
-            )

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 #: Faults that hit a share of packets, of bits, or of bytes.
 PACKET_KINDS = ("drop", "dup", "reorder")
 BYTE_KINDS = ("flip", "lose", "insert", "burst", "nul")
-#: Faults that happen at times, those that pull the cable among them.
-OUTAGES = ("unplug", "reboot")
+#: Faults that happen at times.
 TIMED_KINDS = ("unplug", "reboot", "stall", "brownout", "panic", "slow_reader")
 KINDS = (*PACKET_KINDS, *BYTE_KINDS, *TIMED_KINDS)
-#: What a share is a share of.
-UNITS = {kind: "packets" if kind in PACKET_KINDS else "bytes" for kind in KINDS} | {"flip": "bits"}
 
 
 @dataclass(frozen=True, slots=True)

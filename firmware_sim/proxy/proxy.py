@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 import select
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Self
 
 from firmware_sim.cables.address import shown
 from firmware_sim.cables.tcp import listen
-from firmware_sim.faults import BYTE_KINDS, ByteFaults, Fault, FaultPlan
+from firmware_sim.faults import BYTE_KINDS, ByteFaults, FaultPlan
+from firmware_sim.faults.schedule import Schedule
 from firmware_sim.proxy.lane import MAX_WAITING_BYTES, Connection, Lane
 from streamrnn.core.errors import ConfigError, SourceError
 
@@ -75,7 +74,7 @@ class FaultProxy:
         self._listener: socket.socket | None = None
         self._connections: list[Connection] = []
         self._start_s: float | None = None
-        self._edges: list[tuple[int, int, Fault, Iterator[int]]] = []
+        self._schedule = Schedule()
         self._replug_us = self._stalled_until_us = self._slow_until_us = 0
         self._room, self._bytes_per_us, self._allowed, self._allowed_us = 0, 0.0, 0.0, 0
         self._counts = dict.fromkeys(_COUNTS, 0)
@@ -211,8 +210,7 @@ class FaultProxy:
             return
         if data and self._start_s is None:
             self._start_s = time.monotonic()
-            for order, fault in enumerate(self._plan.of(TIMED_KINDS)):
-                self._plan_edge(order, fault, fault.times_us())
+            self._schedule = Schedule(self._plan.of(TIMED_KINDS))
         now_us = self._now_us()
         data = self._damage(data, now_us)
         if now_us < self._slow_until_us:
@@ -265,24 +263,19 @@ class FaultProxy:
         return True
 
     def _timeout_s(self, now_us: int) -> float:
-        times = [self._edges[0][0]] if self._edges else []
-        times += [t for t in (self._replug_us, self._stalled_until_us) if t > now_us]
+        times = [t for t in (self._replug_us, self._stalled_until_us) if t > now_us]
+        if (edge_us := self._schedule.next_us) is not None:
+            times.append(edge_us)
         if now_us < self._slow_until_us:
             times.append(now_us + int(_SLOW_TICK_S * 1e6))
         return min([_MOST_S, *((t - now_us) / 1e6 for t in times if t >= now_us)])
-
-    def _plan_edge(self, order: int, fault: Fault, times: Iterator[int]) -> None:
-        time_us = next(times, None)
-        if time_us is not None:
-            heapq.heappush(self._edges, (time_us, order, fault, times))
 
     def _pass_edges(self, now_us: int) -> None:
         if self._replug_us and now_us >= self._replug_us:
             self._replug_us = 0
             self._listen()
-        while self._edges and self._edges[0][0] <= now_us:
-            time_us, order, fault, times = heapq.heappop(self._edges)
-            self._plan_edge(order, fault, times)
+        while (edge_us := self._schedule.next_us) is not None and edge_us <= now_us:
+            time_us, fault = self._schedule.pop()
             self._counts[f"{fault.kind}s"] += 1
             self._note(fault.kind, time_us, self._counts["bytes_in"], {"for_s": fault.for_us / 1e6})
             until_us = now_us + fault.for_us

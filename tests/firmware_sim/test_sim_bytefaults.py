@@ -13,11 +13,8 @@ from firmware_sim.faults import (
     BYTE_KINDS,
     ByteFaults,
     FaultPlan,
-    check_bytes_only,
     fault_from_table,
-    parse_faults,
 )
-from streamrnn.core.errors import ConfigError
 
 TABLES: list[dict[str, object]] = [
     {"kind": "flip", "share": 2e-3},
@@ -107,9 +104,3 @@ def test_stretches_of_time() -> None:
     # Without a beginning it is there from power-up on.
     faults = ByteFaults(_plan({"kind": "flip", "share": 1, "to_s": 2}))
     assert faults.apply(b"\0", None) == b"\xff"
-
-
-def test_a_proxy_cannot_do_what_only_a_board_can() -> None:
-    check_bytes_only(parse_faults("flip:1e-3,nul:1e-4"))
-    with pytest.raises(ConfigError, match="fault 'drop' needs a simulated board; bytes alone can"):
-        check_bytes_only(parse_faults("flip:1e-3,drop:0.1"))
