@@ -62,7 +62,7 @@ def find_sessions(files: Iterable[Path | str]) -> list[Path]:
 
 
 def read_named(paths: Sequence[Path]) -> tuple[list[Session], list[str]]:
-    """Read sessions and say what is damaged in them.
+    """Read sessions and say what is damaged in them, and what of them will be left out.
 
     Parameters
     ----------
@@ -84,6 +84,9 @@ def read_named(paths: Sequence[Path]) -> tuple[list[Session], list[str]]:
     for name, session in zip(names, sessions, strict=True):
         for problem in session.problems:
             say(f"{name}: {problem}")
+        if session.undone:
+            n, what = len(session.undone), "segment" if len(session.undone) == 1 else "segments"
+            say(f"{name}: {n} {what} taken back while recording: left out")
     return sessions, names
 
 

@@ -18,7 +18,7 @@ from streamrnn.evaluation.events import Segment, segments_from_labels
 from streamrnn.kernels.backend import Backend
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.offline import run_session_with_probabilities
-from streamrnn.sessions.labels import frame_labels
+from streamrnn.sessions.labels import frame_labels, without_undone
 from streamrnn.sessions.session import Session
 
 
@@ -74,7 +74,7 @@ class HeldOutRun:
 def run_held_out(
     bundle: Bundle, session: Session, backend: Backend, *, name: str = ""
 ) -> HeldOutRun:
-    """Run a model over a session that it was not trained on.
+    """Run a model over a session that it was not trained on, without what was taken back.
 
     Parameters
     ----------
@@ -90,6 +90,7 @@ def run_held_out(
     ConfigError
         The session does not fit the model.
     """
+    session = without_undone(session)
     run = run_session_with_probabilities(
         replace(bundle, decision=DecisionConfig()), session, backend
     )

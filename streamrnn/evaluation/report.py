@@ -22,6 +22,7 @@ from streamrnn.evaluation.results import SessionResult, compare
 from streamrnn.kernels.backend import Backend
 from streamrnn.runtime.bundle import Bundle
 from streamrnn.runtime.offline import SessionRun, run_session_with_probabilities
+from streamrnn.sessions.labels import without_undone
 from streamrnn.sessions.session import Session
 
 _NOTHING = Score(0, 0, 0)
@@ -304,6 +305,9 @@ def evaluate(
 ) -> Report:
     """Run a model over sessions, as a live run would, and compare with their labels.
 
+    What labels that were taken back cover is left out, see `without_undone`: an event there would
+    be neither right nor false.
+
     Parameters
     ----------
     bundle : Bundle
@@ -329,7 +333,7 @@ def evaluate(
     """
     if report is None:
         report = Report(bundle.labels[1:], model=bundle.model_hash)
-    for n, session in enumerate(sessions):
+    for n, session in enumerate(map(without_undone, sessions)):
         explain = None if on_explanation is None else partial(on_explanation, n)
         run = run_session_with_probabilities(bundle, session, backend, explain=explain)
         name = "" if names is None else names[n]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from streamrnn.core.errors import SessionError
 from streamrnn.core.text import did_you_mean, printable
-from streamrnn.core.types import I64, NULL_CLASS, NULL_NAME, Label
+from streamrnn.core.types import I64, NULL_CLASS, NULL_NAME, Frames, Label
 from streamrnn.sessions.session import Session
 
 
@@ -17,6 +18,25 @@ def class_names(sessions: Iterable[Session]) -> tuple[str, ...]:
     """Return the classes of some sessions: the null class first, then all label names, sorted."""
     names = {label.name for session in sessions for label in session.labels}
     return (NULL_NAME, *sorted(names - {NULL_NAME}))
+
+
+def without_undone(session: Session) -> Session:
+    """Return a session without the frames of labels that were taken back.
+
+    Such a stretch may hold the gesture, half of it, or nothing: it can neither teach nor test what
+    is no gesture. Its frames are missing as if they had been lost, and the gap rule does the rest.
+    A frame that another label covers stays.
+    """
+    if not session.undone:
+        return session
+    t_us = session.frames.t_us
+    keep = np.ones(len(t_us), np.bool_)
+    for labels, is_kept in ((session.undone, False), (session.labels, True)):
+        for label in labels:
+            first, behind = np.searchsorted(t_us, (label.start_us, label.end_us))
+            keep[first:behind] = is_kept
+    frames = Frames(session.frames.x[keep], session.frames.seq[keep], t_us[keep])
+    return replace(session, frames=frames, host_ns=session.host_ns[keep], undone=[])
 
 
 def frame_labels(session: Session, class_names: Sequence[str]) -> I64:

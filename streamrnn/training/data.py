@@ -19,7 +19,7 @@ from streamrnn.features.chain import FeatureChain
 from streamrnn.features.conditioner import SignalSpec, is_same_rate
 from streamrnn.features.config import FeatureConfig
 from streamrnn.features.sensors import sensors
-from streamrnn.sessions.labels import class_names, frame_labels
+from streamrnn.sessions.labels import class_names, frame_labels, without_undone
 from streamrnn.sessions.session import Session
 from streamrnn.training.config import TrainConfig
 from streamrnn.training.targets import median_frames
@@ -132,6 +132,8 @@ def prepare(
 ) -> DataSet:
     """Check the sessions, split them, and return what a run needs.
 
+    What labels that were taken back cover is left out, see `without_undone`.
+
     Parameters
     ----------
     sessions : sequence of Session
@@ -152,6 +154,7 @@ def prepare(
     """
     names = names or _numbered(sessions)
     _check_agreement(sessions, names)
+    sessions = [without_undone(session) for session in sessions]
     complete = labels is None
     labels = labels or class_names(sessions)
     if len(labels) < 2:
@@ -245,7 +248,7 @@ def form_of(sessions: Sequence[Session], config: TrainConfig, labels: Sequence[s
 def cut(session: Session, data: DataSet, config: TrainConfig) -> list[Stretch]:
     """Return the stretches of one more session, seen as the training sessions were."""
     part = unbroken(
-        session,
+        without_undone(session),
         data.channels,
         data.labels,
         config.max_gap_ms,

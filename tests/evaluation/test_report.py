@@ -9,6 +9,7 @@ import pytest
 from streamrnn.core.records import GapRecord
 from streamrnn.core.types import Label
 from streamrnn.evaluation.events import Rule
+from streamrnn.evaluation.heldout import run_held_out
 from streamrnn.evaluation.report import Report, evaluate
 from streamrnn.evaluation.words import lines, rule_words
 from streamrnn.kernels.backend import get_backend
@@ -82,6 +83,17 @@ def test_evaluation_runs_the_pipeline_and_hands_out_its_records():
     assert report.n_sessions == 2
     assert [(n, len(records)) for n, records in seen] == [(0, 1), (1, 0)]
     assert report.delays_us == [400_000]
+
+
+def test_an_event_where_a_label_was_taken_back_is_neither_right_nor_false():
+    session = session_of(LABELS[:1])
+    session.labels, session.undone = [], LABELS[:1]
+    report = evaluate(follower(), [session], get_backend("numpy"))
+    assert report.total.n_false == report.total.n_missed == 0
+    n_undone = (LABELS[0].end_us - LABELS[0].start_us) // 20_000
+    assert report.null_frames == len(session) - n_undone
+    run = run_held_out(follower(), session, get_backend("numpy"))
+    assert len(run.seq) == len(session) - n_undone
 
 
 def test_false_activations_are_those_where_nobody_moved():

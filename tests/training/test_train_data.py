@@ -116,6 +116,26 @@ def test_short_gaps_are_filled_and_long_ones_cut(make_session, config):
     assert parts[0].x[49].tolist() == whole.frames.x[49].tolist()
 
 
+def test_what_was_taken_back_is_not_taught(make_session, config):
+    whole = make_session(0)
+    gone, *kept = whole.labels
+    back = dataclasses.replace(whole, labels=kept, undone=[gone])
+    data = prepare([back], config)
+    first, behind = (t_us // 20_000 for t_us in (gone.start_us, gone.end_us))
+    assert [len(part.y) for part in data.stretches] == [first, len(whole) - behind]
+    assert not data.stretches[0].y.any()
+    assert [len(part.y) for part in cut(back, prepare([whole], config), config)] == [
+        first,
+        len(whole) - behind,
+    ]
+
+
+def test_what_was_taken_back_and_labelled_again_is_taught(make_session, config):
+    whole = make_session(0)
+    session = dataclasses.replace(whole, undone=[whole.labels[0]])
+    assert prepare([session], config).fingerprint() == prepare([whole], config).fingerprint()
+
+
 def test_damaged_samples_count_as_missing(make_session, config):
     session = make_session(0)
     session.frames.x[50, 0] = np.nan
