@@ -34,7 +34,7 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
 
-test-slow: $(VENV)/.test
+test-slow: $(VENV)/.fuzz
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: lint types layers coverage
@@ -84,6 +84,12 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@echo "installing streamrnn with its test tools into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.run
+
+# The fuzzer of the slow tests.
+$(VENV)/.fuzz: pyproject.toml | $(VENV)/bin/python
+	@echo "installing streamrnn with its test tools and the fuzzer into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,fuzz]'
+	@touch $@ $(VENV)/.test $(VENV)/.run
 
 # The CUDA compiler, for the tests that compile for GPUs; needs no GPU and no driver.
 $(VENV)/.cuda: pyproject.toml | $(VENV)/bin/python
