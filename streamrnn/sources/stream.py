@@ -13,8 +13,8 @@ from streamrnn.core.types import Counters, End, Frames, Gap, Item, Marker, Strea
 from streamrnn.sources.base import Timer
 from streamrnn.sources.handshake import Handshake
 from streamrnn.sources.listening import Listening
-from streamrnn.sources.timekeeper import Timekeeper
 from streamrnn.sources.timing import TimingReport
+from streamrnn.sources.timing.timekeeper import Timekeeper
 from streamrnn.sources.watch import Silence
 from streamrnn.wire.detect import Detector
 from streamrnn.wire.options import StreamOptions

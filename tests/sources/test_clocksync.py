@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrnn.sources.clocksync import EVERY_NS, N_FIRST, ClockSync
+from streamrnn.sources.timing.clocksync import EVERY_NS, N_FIRST, ClockSync
 from streamrnn.wire.packet import Ping, Pong
 from streamrnn.wire.reference import ReferenceDecoder
 

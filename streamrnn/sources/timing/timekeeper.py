@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 
 from streamrnn.core.types import Frames, Item, StreamInfo
-from streamrnn.sources.clocksync import ClockSync
 from streamrnn.sources.timing import StreamTiming, TimingReport
+from streamrnn.sources.timing.clocksync import ClockSync
 from streamrnn.sources.watch import rate_trouble, round_rate_hz
 from streamrnn.wire.packet import Pong, frame_time_us
 
