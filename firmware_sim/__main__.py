@@ -13,20 +13,14 @@ from typing import Any, NoReturn
 
 from firmware_sim.board import Board
 from firmware_sim.cables.choose import kind_of, make_server
-from firmware_sim.link import make_options, parse_people, parse_words
 from firmware_sim.options import make_board
 from firmware_sim.raw import RawBoard, raw_board
+from firmware_sim.scenario import make_options
 from firmware_sim.serving import Station, serve, serve_stdout
 from firmware_sim.several import MAX_BOARDS, nth_name, nth_options
-from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED
+from firmware_sim.words import WORDS, Word
 from streamrnn.core.errors import ConfigError, StreamRNNError
 from streamrnn.core.text import printable
-
-#: Fields of `BoardOptions` that have an option of their own.
-_OPTIONS = (
-    *("person", "people", "seed", "rate_hz", "seconds", "lead_s", "plan", "frames_per_packet"),
-    *("drift_ppm", "jitter_us", "baud", "form", "columns", "separator"),
-)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,13 +28,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"firmware-sim: {printable(message, 300)} (see --help)\n")
-
-
-def _people(text: str) -> tuple[int, ...]:
-    try:
-        return parse_people(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"write numbers as 1,2,3, not {text!r}") from None
 
 
 def _n_boards(text: str) -> int:
@@ -96,7 +83,14 @@ def _parser() -> _Parser:
     parser.add_argument(
         "--scenario", metavar="FILE", help="TOML: the board and its faults; options win over it"
     )
-    _add_options(parser)
+    for word in WORDS:
+        parser.add_argument(
+            f"--{word.name}",
+            dest=word.field,
+            type=_reader(word),
+            metavar=word.metavar,
+            help=word.help,
+        )
     parser.add_argument(
         "--fault",
         action="append",
@@ -113,52 +107,14 @@ def _parser() -> _Parser:
     return parser
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what the board itself is: fields of `BoardOptions`, none given by default."""
+def _reader(word: Word) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return word.read(text)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-    def add(flag: str, field: str, kind: Callable[[str], Any], text: str, **more: Any) -> None:
-        parser.add_argument(flag, dest=field, type=kind, help=text, **more)
-
-    add(
-        "--person", "person", int, f"who moves (a number; {DEFAULT_PERSON} by default)", metavar="N"
-    )
-    add("--people", "people", _people, "several in turn: 1,2,3", metavar="N,N")
-    add("--seed", "seed", int, f"what happens when ({DEFAULT_SEED} by default)", metavar="N")
-    add(
-        "--rate",
-        "rate_hz",
-        float,
-        "frames a second of signals, lines of --raw (100 by default)",
-        metavar="HZ",
-    )
-    add("--seconds", "seconds", float, "length of signals; endless by default", metavar="S")
-    add("--lead", "lead_s", float, "seconds to the first gesture", metavar="S")
-    add("--plan", "plan", str, "all, null or the name of a gesture", metavar="WORD")
-    add("--packet", "frames_per_packet", int, "most frames in one packet", metavar="N")
-    add("--drift", "drift_ppm", float, "of its clock", metavar="PPM")
-    add("--jitter", "jitter_us", float, "of its samples (standard deviation)", metavar="US")
-    add("--baud", "baud", int, "speed of its UART; what does not fit is lost", metavar="BAUD")
-    add(
-        "--form",
-        "form",
-        str,
-        "wire (packets, the default), numbers, named, teleplot or json",
-        metavar="FORM",
-    )
-    add(
-        "--columns",
-        "columns",
-        parse_words,
-        "of lines: t_us or t_ms, seq8, seq16 or seq32",
-        metavar="NAMES",
-    )
-    add(
-        "--separator",
-        "separator",
-        str,
-        "of lines: comma (the default), tab, space, semicolon",
-        metavar="WORD",
-    )
+    return read
 
 
 def _proxy_parser() -> _Parser:
@@ -244,7 +200,7 @@ def _make(arguments: argparse.Namespace, n: int) -> Board | RawBoard:
     """Return board `n` of those that are asked for, from 0."""
     if arguments.raw:
         return _raw(arguments)
-    values = {key: getattr(arguments, key) for key in _OPTIONS}
+    values = {word.field: getattr(arguments, word.field) for word in WORDS}
     values = {key: value for key, value in values.items() if value is not None}
     if arguments.playback:
         values |= {"origin": "playback", "files": tuple(arguments.playback)}
@@ -257,8 +213,8 @@ def _make(arguments: argparse.Namespace, n: int) -> Board | RawBoard:
 
 
 def _raw(arguments: argparse.Namespace) -> RawBoard:
-    given = [key for key in _OPTIONS if key != "rate_hz" and getattr(arguments, key) is not None]
-    if arguments.fault or arguments.scenario or given:
+    given = {word.field for word in WORDS if getattr(arguments, word.field) is not None}
+    if arguments.fault or arguments.scenario or given - {"rate_hz"}:
         raise ConfigError(
             "--raw sends a file as it is, at --rate and --speed; damage it on its way: "
             "firmware-sim proxy"

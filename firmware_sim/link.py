@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from firmware_sim.board import Board
 from firmware_sim.cables.memory import MemoryLink
-from firmware_sim.options import ORIGINS, BoardOptions, make_board
+from firmware_sim.options import ORIGINS, make_board
 from firmware_sim.raw import RawBoard, raw_board
+from firmware_sim.scenario import make_options
+from firmware_sim.words import WORDS
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.link import Link
 from streamrnn.core.text import did_you_mean, printable
@@ -61,32 +62,6 @@ def open_link(rest: str) -> Link:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def make_options(values: Mapping[str, Any], scenario: str | None = None) -> BoardOptions:
-    """Return the options of a scenario, or the usual ones, with others in their place.
-
-    Parameters
-    ----------
-    values : mapping
-        Fields of `BoardOptions`. Faults come on top of those of the scenario.
-    scenario : str, optional
-        Name of a TOML file.
-
-    Raises
-    ------
-    ConfigError
-        The scenario cannot be read or makes no sense, or a fault does not.
-    """
-    if scenario is None:
-        return replace(BoardOptions(), **values)
-    from firmware_sim.faults import checked_plan, parse_faults
-    from firmware_sim.scenario import read_scenario
-
-    options = read_scenario(scenario)
-    planned, more = options.faults, parse_faults(values.get("faults", ""))
-    assert not isinstance(planned, str)
-    return replace(options, **{**values, "faults": checked_plan([*planned.faults, *more.faults])})
-
-
 def _make_link(origin: str, values: Mapping[str, Any], where: str) -> Link:
     speed = values.get("speed", 1.0)
     board = _make_board(origin, values)
@@ -111,58 +86,26 @@ def _make_board(origin: str, values: Mapping[str, Any]) -> Board | RawBoard:
     return make_board(make_options(own, values.get("scenario")))
 
 
-def _number(key: str, kind: Callable[[str], Any], what: str) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        try:
-            return kind(text)
-        except ValueError:
-            raise ConfigError(f"{key} must be {what}, got {printable(text, 40)!r}") from None
-
-    return parse
-
-
-def parse_people(text: str) -> tuple[int, ...]:
-    """Return the numbers in ``1,2,3``, or raise ValueError."""
-    return tuple(int(part) for part in text.split(","))
-
-
-def parse_words(text: str) -> tuple[str, ...]:
-    """Return the words in ``t_us,seq8``."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 def _link_kind(text: str) -> str:
     if text not in LINKS:
         raise ConfigError(f"link must be {' or '.join(LINKS)}, got {printable(text, 40)!r}")
     return text
 
 
-_FIELDS = {
-    "file": "files",
-    "rate": "rate_hz",
-    "lead": "lead_s",
-    "packet": "frames_per_packet",
-    "drift": "drift_ppm",
-    "jitter": "jitter_us",
-}
+def _speed(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"speed must be a number, got {printable(text, 40)!r}") from None
+
+
+#: What is not said of the board itself, and what is.
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "file": lambda text: (unquote(text),),
-    "person": _number("person", int, "a whole number"),
-    "people": _number("people", parse_people, "whole numbers as 1,2,3"),
-    "seed": _number("seed", int, "a whole number"),
-    "rate": _number("rate", float, "a number of Hz"),
-    "seconds": _number("seconds", float, "a number"),
-    "lead": _number("lead", float, "a number of seconds"),
-    "plan": str,
-    "packet": _number("packet", int, "a whole number"),
-    "drift": _number("drift", float, "a number (ppm)"),
-    "jitter": _number("jitter", float, "a number (us)"),
-    "baud": _number("baud", int, "a whole number"),
-    "form": str,
-    "columns": parse_words,
-    "separator": str,
+    "file": lambda text: (text,),
     "scenario": str,
     "faults": str,
-    "speed": _number("speed", float, "a number"),
+    "speed": _speed,
     "link": _link_kind,
+    **{word.name: word.read for word in WORDS},
 }
+_FIELDS = {"file": "files", **{word.name: word.field for word in WORDS}}

@@ -15,7 +15,6 @@ for_s = 2
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -32,6 +31,29 @@ _TABLES = ("seed", "board", "noise", "fault")
 _MAX_BYTES = 1 << 20
 
 
+def make_options(values: Mapping[str, Any], scenario: str | None = None) -> BoardOptions:
+    """Return the options of a scenario, or the usual ones, with others in their place.
+
+    Parameters
+    ----------
+    values : mapping
+        Fields of `BoardOptions`. Faults come on top of those of the scenario.
+    scenario : str, optional
+        Name of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        The scenario cannot be read or makes no sense, or a fault does not.
+    """
+    if scenario is None:
+        return replace(BoardOptions(), **values)
+    options = read_scenario(scenario)
+    planned, more = options.faults, parse_faults(values.get("faults", ""))
+    assert not isinstance(planned, str)
+    return replace(options, **{**values, "faults": checked_plan([*planned.faults, *more.faults])})
+
+
 def read_scenario(path: Path | str) -> BoardOptions:
     """Return the board that a file describes; `make_board` makes it.
 
@@ -41,6 +63,8 @@ def read_scenario(path: Path | str) -> BoardOptions:
         The file cannot be read, or says something that makes no sense: one line, with the nearest
         right name.
     """
+    import tomllib  # most boards have no scenario
+
     where = printable(str(path), 200)
     try:
         with Path(path).open("rb") as file:

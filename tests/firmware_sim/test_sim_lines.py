@@ -17,8 +17,9 @@ from firmware_sim.__main__ import main
 from firmware_sim.board import Board
 from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.lines import COLUMNS, FORMS, SEPARATORS, LineWriter
-from firmware_sim.link import make_options, open_link
+from firmware_sim.link import open_link
 from firmware_sim.options import BoardOptions, make_board
+from firmware_sim.scenario import make_options
 from firmware_sim.signals import DEFAULT_PERSON, DEFAULT_SEED, SignalOrigin, simulate
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.types import Frames, StreamInfo

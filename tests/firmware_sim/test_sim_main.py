@@ -187,8 +187,8 @@ def test_errors_are_one_line(
     ("arguments", "message"),
     [
         (["--signal", "x"], "unrecognized arguments"),
-        (["--person", "three"], "invalid int value"),
-        (["--people", "1,x"], "write numbers as 1,2,3"),
+        (["--person", "three"], "person must be a whole number, got 'three'"),
+        (["--people", "1,x"], "people must be whole numbers as 1,2,3"),
         (["--boards", "0"], "write a number from 1 to 64"),
         (["--signals", "--playback", "x"], "not allowed with"),
     ],
