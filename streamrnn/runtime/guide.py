@@ -211,6 +211,20 @@ class Guide:
             self._interrupt(steps)
         return steps
 
+    def late(self, t_us: int) -> list[Step]:
+        """Go on to a time behind frames that came all at once: nobody could follow the prompts.
+
+        What is being done is asked for again.
+        """
+        steps: list[Step] = []
+        if self._kind in ("rest", "ready", "now", "null"):
+            self._now_us = t_us
+            self._give_up(steps, again=True)
+            self._rest(t_us, steps)
+        elif not self.is_over:
+            self._advance(t_us, steps)
+        return steps
+
     def undo(self) -> list[Step]:
         """Take back the gesture that is being done, or else the newest; it is asked for again."""
         steps: list[Step] = []

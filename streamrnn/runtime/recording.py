@@ -11,6 +11,8 @@ from streamrnn.runtime.recorder import Recorder
 from streamrnn.sources.base import Source
 from streamrnn.sources.tap import Tape
 
+#: Of frames that come together, later ones than this have been waited for: prompts stood still.
+LATE_US = 1_000_000
 #: What is said of a break that the source does not tell of by itself.
 _GAPS = {
     "reboot": "the device booted anew: what follows is set behind what was recorded before",
@@ -135,10 +137,21 @@ class Recording:
     # ---- inside
 
     def _frames(self, block: Frames) -> None:
-        if self.guide is not None:
+        guide, t_us = self.guide, block.t_us
+        if guide is not None and guide.prompt.kind == "waiting":
             # What waited until now is over: nobody can be asked for it.
-            is_first = self.guide.prompt.kind == "waiting"
-            self._take(self.guide.push(block.t_us[-1:] if is_first else block.t_us))
+            self._take(guide.push(t_us[-1:]))
+        elif guide is not None and self.source.live and t_us[-1] - t_us[0] > LATE_US:
+            steps = guide.late(int(t_us[-1]))
+            if steps:
+                late_s = (int(t_us[-1]) - int(t_us[0])) / 1e6
+                self._remarks.append(
+                    f"{late_s:.1f} s of frames came late, all at once: what was asked meanwhile "
+                    "is asked again"
+                )
+            self._take(steps)
+        elif guide is not None:
+            self._take(guide.push(t_us))
         self._remarks += self.quality.push(block)
 
     def _take(self, steps: list[Step]) -> None:
@@ -154,5 +167,10 @@ class Recording:
                 number = recorder.begin(step.gesture, self._begun_us, "guide")
                 recorder.end(number, step.t_us)
                 self._done.append(number)
+            elif step.kind == "dropped" and step.t_us > self._begun_us:
+                # Who did half of it has taught no null: readers leave out what was taken back.
+                number = recorder.begin(step.gesture, self._begun_us, "guide")
+                recorder.end(number, step.t_us)
+                recorder.undo(number)
             elif step.kind == "undone":
                 recorder.undo(self._done.pop())

@@ -65,9 +65,7 @@ def test_an_early_end_says_what_is_missing(
     )  # fmt: skip
     assert code == 0
     assert "  not done: wave 2" in err.splitlines()
-    session = read_session(path)
-    assert [label.name for label in session.labels] == ["wave"]
-    assert session.undone == []  # what was not done to its end was never a label
+    assert [label.name for label in read_session(path).labels] == ["wave"]
 
 
 @pytest.mark.parametrize(

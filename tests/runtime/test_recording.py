@@ -78,6 +78,62 @@ def test_nobody_is_asked_for_what_is_over(tmp_path: Path) -> None:
     assert len(read_session(tmp_path / "a.mcap")) == 500
 
 
+def advance(recording: Recording, until: str, first: int) -> int:
+    """Push frames, 10 at a time, until a prompt is shown; return the number of the next frame."""
+    assert recording.guide is not None
+    while recording.guide.prompt.kind != until:
+        recording.push([moving(10, first)])
+        first += 10
+    return first
+
+
+@pytest.mark.parametrize("how", ["undo", "pause", "skip", "unplug", "end"])
+def test_half_a_gesture_is_kept_as_taken_back(how: str, tmp_path: Path) -> None:
+    """It is no example of the gesture, and none of null."""
+    recording = recording_of(tmp_path / "a.mcap")
+    first = advance(recording, "now", 0)
+    recording.push([moving(40, first)])
+    {
+        "undo": recording.undo,
+        "pause": recording.toggle_pause,
+        "skip": recording.skip,
+        "unplug": lambda: recording.push([Gap("unplug")]),
+        "end": recording.finish,
+    }[how]()
+    recording.recorder.close()
+    session = read_session(tmp_path / "a.mcap")
+    (half,) = session.undone
+    assert 300_000 < half.end_us - half.start_us <= 500_000
+    assert session.labels == []
+    assert recording.recorder.n_labels == 0
+
+
+@pytest.mark.parametrize("at", ["ready", "now"])
+def test_a_gesture_whose_prompt_nobody_saw_is_no_label(at: str, tmp_path: Path) -> None:
+    """The link hangs, and gives everything at once: with it the whole time of the gesture."""
+    recording = recording_of(tmp_path / "a.mcap")
+    first = advance(recording, at, 0)
+    said = recording.push([moving(220, first)])
+    assert said == [
+        "2.2 s of frames came late, all at once: what was asked meanwhile is asked again"
+    ]
+    assert recording.guide is not None
+    assert recording.guide.prompt.kind == "rest"
+    recording.recorder.close()
+    session = read_session(tmp_path / "a.mcap")
+    assert session.labels == []
+    assert len(session.undone) == (at == "now")
+    assert len(session) == first + 220  # the frames are all there
+
+
+def test_a_file_may_come_in_any_blocks(tmp_path: Path) -> None:
+    recording = recording_of(tmp_path / "a.mcap")
+    recording.source.live = False  # type: ignore[misc]
+    advance(recording, "ready", 0)
+    recording.push([moving(220, 1000)])
+    recording.recorder.close()
+
+
 @settings(max_examples=40)
 @given(
     ops=st.lists(
