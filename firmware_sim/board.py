@@ -24,6 +24,8 @@ _MAX_LOG = 2048
 class Board:
     """A `Device` behind a faulty cable. Pure, as the device is.
 
+    Stream time counts from the first START; of a board that prints, from power-up.
+
     Parameters
     ----------
     device : Device
@@ -54,7 +56,7 @@ class Board:
     ) -> None:
         self.device = device
         self.plan = faults or FaultPlan()
-        self.reader = Reader(device.first_index, has_boot_id=bool(device.hello.boot_id))
+        self.reader = self._make_reader()
         self.is_plugged = True
         self.now_us = 0
         self._packet_faults = PacketFaults(self.plan, seed)
@@ -69,6 +71,14 @@ class Board:
         self._first_start_us: int | None = None
         self._schedule = Schedule()
         self._replug_us: int | None = None
+
+    def _make_reader(self) -> Reader:
+        device = self.device
+        if device.writer is None:
+            return Reader(device.first_index, has_boot_id=bool(device.hello.boot_id))
+        from firmware_sim.lines import TextReader  # most boards speak packets
+
+        return TextReader(device.first_index, device.writer.has_seq)
 
     # ---- the host's side
 
@@ -89,6 +99,8 @@ class Board:
             Pieces (a copy of a packet each, or text), and how many new frames each brings. Look at
             `is_plugged` behind each call.
         """
+        if self._first_start_us is None and self.device.writer is not None:
+            self._begin_stream()
         out: list[tuple[bytes, int]] = []
         was_plugged = self.is_plugged
         while was_plugged == self.is_plugged:
@@ -119,6 +131,8 @@ class Board:
     def is_busy(self) -> bool:
         """True while the passing of time alone brings frames, end markers, a boot or a replug."""
         device = self.device
+        if device.writer is not None and not device.is_finished:
+            return True  # it asks nobody
         if device.is_streaming or not self.is_plugged or self._line.next_us is not None:
             return True
         if device.uart is not None and device.uart.next_us is not None:
@@ -153,13 +167,12 @@ class Board:
         """
         device, reader, packets = self.device, self.reader, self._packet_faults
         uart, counts = device.uart, self._counts
-        n_arrived = reader.counters.n_frames + reader.n_late_frames
         host = asdict(reader.counters)
         host.pop("extra")
         return {
             "n_frames_sent": device.n_frames_sent,
             "n_skipped_frames": device.n_skipped_frames,
-            "n_lost_frames": device.n_frames_sent - n_arrived,
+            "n_lost_frames": device.n_frames_sent - reader.n_arrived_frames,
             "n_late_frames": reader.n_late_frames,
             "n_duplicate_frames": reader.n_repeated_frames,
             "n_unseen_frames": reader.n_unseen_frames,

@@ -105,12 +105,7 @@ def make_board(options: BoardOptions) -> Board:
     faults = options.faults
     plan = parse_faults(faults) if isinstance(faults, str) else faults
     device = make_device(options, make_origin(options))
-    if options.form == "wire":
-        return Board(device, plan, options.seed, transit_us=options.transit_us)
-    from firmware_sim.lines import TextBoard, TextDevice  # most boards speak packets
-
-    assert isinstance(device, TextDevice)
-    return TextBoard(device, plan, options.seed, transit_us=options.transit_us)
+    return Board(device, plan, options.seed, transit_us=options.transit_us)
 
 
 def make_origin(options: BoardOptions) -> Origin:
@@ -138,9 +133,8 @@ def _bare_origin(options: BoardOptions) -> Origin:
         )
     if not options.files:
         raise ConfigError("playback needs the name of a session file")
-    from firmware_sim.origins.playback import (
-        PlaybackOrigin,  # loads mcap, which signals do not need
-    )
+    # It loads mcap, which signals do not need.
+    from firmware_sim.origins.playback import PlaybackOrigin
 
     return PlaybackOrigin(*options.files)
 
@@ -169,10 +163,10 @@ def make_device(options: BoardOptions, origin: Origin) -> Device:
             if options.columns or options.separator != "comma":
                 raise ConfigError("columns and separator are for lines of text: say which form")
             return Device(origin, frames_per_packet=options.frames_per_packet, **settings)
-        from firmware_sim.lines import LineWriter, TextDevice
+        from firmware_sim.lines import LineWriter  # most boards speak packets
 
         writer = LineWriter(options.form, origin.hello, options.columns, options.separator)
-        return TextDevice(origin, writer, **settings)
+        return Device(origin, writer, **settings)
     except ConfigError:
         raise
     except ValueError as error:

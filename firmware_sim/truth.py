@@ -125,6 +125,11 @@ class Reader:
         #: Packets of which the unfinished one may hold a part.
         self._near: list[Packet] = []
 
+    @property
+    def n_arrived_frames(self) -> int:
+        """Frames that arrived at all."""
+        return self.counters.n_frames + self.n_late_frames
+
     def take(self, data: bytes, packet: Packet) -> int:
         """Follow a piece; return how many frames are new by it.
 

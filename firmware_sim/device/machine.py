@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from firmware_sim.device.clock import DriftingClock, Jitter
 from firmware_sim.device.fetch import Fetcher
-from firmware_sim.device.hardware import check_hardware
+from firmware_sim.device.hardware import Hardware
 from firmware_sim.device.packer import Packer
 from firmware_sim.device.packet import Packet
 from firmware_sim.device.requests import Requests
@@ -22,12 +23,17 @@ from streamrnn.wire.encode import Encoder
 from streamrnn.wire.packet import DELIMITER, Command, PacketType, Ping, frame_time_us
 from streamrnn.wire.schema import Hello
 
+if TYPE_CHECKING:
+    from firmware_sim.lines.forms import LineWriter
+
 #: HELLO before START, and after it, so that a listener can always join.
 HELLO_IDLE_US = 1_000_000
 HELLO_STREAMING_US = 5_000_000
 #: The end marker is said this often, this far apart, in case one is lost.
 N_END_MARKERS = 3
 END_MARKER_US = 50_000
+#: A board that says no HELLO says it in ages.
+_NEVER_US = 1 << 62
 #: Packets a second that a board sends when it may choose.
 _PACKETS_PER_S = 100.0
 #: Label boundaries that are remembered.
@@ -41,25 +47,11 @@ class Device:
     Parameters
     ----------
     origin : Origin
-    frames_per_packet : int, optional
-        Most frames in one DATA packet; by default as many as make about 100 packets a second.
-    drift_ppm, wander_ppm : float
-        How much faster the board's clock runs than true time, parts per million, and how far that
-        wanders; see `DriftingClock`.
-    jitter_us : float
-        Standard deviation of the time at which a packet's first frame is sampled (and so of its
-        `t_us`), normal and cut at 3 of them; time never runs backwards.
-    baud : int
-        Bits a second of the UART that all goes through; 0: no limit. What does not fit into its
-        queue is dropped, counted, and missing in `seq`.
-    fifo_bytes : int
-        Length of that queue.
-    boot_us : int
-        How long it takes from power-up to the first HELLO. It hears nothing before.
-    banner : bytes
-        What it prints when it boots.
-    seed : int
-        Of wander and jitter.
+    writer : LineWriter, optional
+        It prints lines instead of packets: it streams from power-up, hears nothing, and says
+        neither labels nor the end.
+    **hardware
+        What it is made of; see `Hardware`.
 
     Attributes
     ----------
@@ -74,6 +66,7 @@ class Device:
     first_index, next_index : int
         Index over all boots of the stream's first frame, and behind the last that was sent.
     uart : Uart or None
+    writer : LineWriter or None
 
     Notes
     -----
@@ -85,31 +78,22 @@ class Device:
     def __init__(
         self,
         origin: Origin,
-        *,
-        frames_per_packet: int | None = None,
-        drift_ppm: float = 0.0,
-        wander_ppm: float = 0.0,
-        jitter_us: float = 0.0,
-        baud: int = 0,
-        fifo_bytes: int = 4096,
-        boot_us: int = 0,
-        banner: bytes = b"",
-        seed: int = 0,
+        writer: LineWriter | None = None,
+        **hardware: Any,
     ) -> None:
-        check_hardware(
-            frames_per_packet, drift_ppm, wander_ppm, jitter_us, baud, fifo_bytes, boot_us
-        )
+        made_of = Hardware(**hardware)
         self.origin = origin
+        self.writer = writer
         self.truth: list[Marker] = []
         self.n_frames_sent = 0
         self.n_skipped_frames = 0
         self.n_boots = 0
-        self.uart = Uart(baud, fifo_bytes) if baud else None
-        self._wanted_k = frames_per_packet
-        self._boot_delay_us = boot_us
-        self._banner = banner
-        self._clock = DriftingClock(drift_ppm, wander_ppm, seed)
-        self._jitter = Jitter(jitter_us, seed) if jitter_us else None
+        self.uart = Uart(made_of.baud, made_of.fifo_bytes) if made_of.baud else None
+        self._wanted_k = made_of.frames_per_packet if writer is None else 1
+        self._boot_delay_us = made_of.boot_us
+        self._banner = made_of.banner
+        self._clock = DriftingClock(made_of.drift_ppm, made_of.wander_ppm, made_of.seed)
+        self._jitter = Jitter(made_of.jitter_us, made_of.seed) if made_of.jitter_us else None
         self._encoder = Encoder()
         self._make_fetcher()
         #: `seq` of this boot's first frame, in the origin, and of the stream's.
@@ -127,7 +111,9 @@ class Device:
     def _make_packer(self) -> None:
         self._schema = self.origin.hello.schema_id
         is_steady = self._jitter is None
-        self._packer = Packer(self._fetcher, self._k, self._schema, is_steady=is_steady)
+        self._packer: Packer | LineWriter = self.writer or Packer(
+            self._fetcher, self._k, self._schema, is_steady=is_steady
+        )
 
     def _begin(self, power_us: int) -> None:
         """Forget everything; the power is on from `power_us`."""
@@ -238,6 +224,8 @@ class Device:
 
     def handle(self, data: bytes) -> None:
         """Take bytes from the host; the answers come with the next `poll`."""
+        if self.writer is not None:
+            return
         if self._now_us < self._power_us or self._clock_us < self._boot_delay_us:
             return
         for item in self._requests.read(data, self._clock_us):
@@ -373,6 +361,12 @@ class Device:
         )
 
     def _say_hello(self) -> list[Packet]:
+        if self.writer is not None:
+            # It begins to print where another board introduces itself.
+            self._is_up = True
+            self._next_hello_us = _NEVER_US
+            self._start()
+            return []
         idle = self._pace_us is None
         self._next_hello_us = self._clock_us + (HELLO_IDLE_US if idle else HELLO_STREAMING_US)
         t_us = self._stamp_us()
@@ -395,6 +389,8 @@ class Device:
         for marker in cut.markers:
             sent = dataclasses.replace(marker, t_us=marker.t_us + shift_us)
             self._note(sent)
+            if self.writer is not None:
+                continue
             payload = {"kind": "label", "label": sent.label, "phase": sent.phase}
             data = self._encoder.event(payload, seq, sent.t_us)
             packets.append(self._packet(data, PacketType.EVENT, sent.t_us, seq))
@@ -420,7 +416,7 @@ class Device:
             del self.truth[: _MAX_TRUTH // 2]
 
     def _announce_end(self) -> None:
-        self._n_ends = 0
+        self._n_ends = 0 if self.writer is None else N_END_MARKERS
         self._next_end_us = self._clock_us
 
     def _say_end(self) -> Packet:

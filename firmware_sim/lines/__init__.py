@@ -1,11 +1,10 @@
-"""Boards that print lines of text instead of packets: no commands, no checksum, often no clock.
+"""Lines of text instead of packets: no commands, no checksum, often no clock.
 
-`forms` writes a frame as a line, `device` is the firmware that prints them, `board` its cable and
-what a reader can know of it.
+`forms` writes a frame as a line, `reader` is what can be known of lines by a reader. The board that
+prints them is a `firmware_sim.device.Device` with a `LineWriter`.
 """
 
-from firmware_sim.lines.board import TextBoard
-from firmware_sim.lines.device import TextDevice
 from firmware_sim.lines.forms import COLUMNS, FORMS, SEPARATORS, LineWriter
+from firmware_sim.lines.reader import TextReader
 
-__all__ = ["COLUMNS", "FORMS", "SEPARATORS", "LineWriter", "TextBoard", "TextDevice"]
+__all__ = ["COLUMNS", "FORMS", "SEPARATORS", "LineWriter", "TextReader"]

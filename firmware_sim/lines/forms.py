@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from firmware_sim.device.fetch import Cut
 from streamrnn.core.errors import ConfigError
 from streamrnn.core.text import did_you_mean, printable
 from streamrnn.core.types import F32
@@ -86,6 +87,10 @@ class LineWriter:
             "json": self._json,
         }
         self._write = writers[form]
+
+    def pack(self, cut: Cut, seq: int, t_us: int) -> bytes:
+        """Return what was just taken from a fetcher, one frame; as `Packer.pack` does."""
+        return self.line(cut.payload, seq, t_us)
 
     def line(self, frame: bytes, seq: int, t_us: int) -> bytes:
         """Return a frame as text, with the end of its line.

@@ -1,13 +1,8 @@
-"""A board that prints, behind a faulty cable, and what a reader of its lines can know."""
+"""What a reader of lines can know of a stream."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from firmware_sim.board import Board
 from firmware_sim.device.packet import Packet
-from firmware_sim.faults import FaultPlan
-from firmware_sim.lines.device import TextDevice
 from firmware_sim.truth import Reader
 from streamrnn.wire.packet import PacketType
 
@@ -61,48 +56,7 @@ class TextReader(Reader):
         self.n_repeated_frames += 1 - n_late
         return n_late
 
-
-class TextBoard(Board):
-    """A `TextDevice` behind a faulty cable; see `Board`.
-
-    Stream time counts from power-up, where other boards have the first START.
-
-    Parameters
-    ----------
-    device : TextDevice
-    faults : FaultPlan, optional
-    seed : int
-    transit_us : float
-        As `Board` has them.
-    """
-
-    def __init__(
-        self,
-        device: TextDevice,
-        faults: FaultPlan | None = None,
-        seed: int = 0,
-        *,
-        transit_us: float = 0.0,
-    ) -> None:
-        super().__init__(device, faults, seed, transit_us=transit_us)
-        self._has_seq = device.writer.has_seq
-        self.reader = TextReader(device.first_index, self._has_seq)
-
     @property
-    def is_busy(self) -> bool:
-        """True as long as it has something to print: it asks nobody."""
-        return not self.device.is_finished or super().is_busy
-
-    def poll(self, now_us: int) -> list[tuple[bytes, int]]:
-        """Return what goes out by `now_us`; see `Board.poll`."""
-        if self._first_start_us is None:
-            self._begin_stream()
-        return super().poll(now_us)
-
-    def truth(self) -> dict[str, Any]:
-        """Return the counts of everything; see `Board.truth`."""
-        counts = super().truth()
-        if not self._has_seq:
-            # A reader takes what comes twice for two frames.
-            counts["n_lost_frames"] += self.reader.n_repeated_frames
-        return counts
+    def n_arrived_frames(self) -> int:
+        """Frames that arrived; what comes twice without a counter is counted as two, but is one."""
+        return super().n_arrived_frames - (0 if self._has_seq else self.n_repeated_frames)
