@@ -83,6 +83,7 @@ class StreamSource:
         self._ready: list[Item] = []
         self._n_outages = self._n_unplugs = 0
         self._n_dumb_bytes = 0  # since the last frame
+        self._n_unexplained = 0  # packets before the first HELLO
         self._words_said = ""
         self._started = self._flowing = self._ended = False
         self._now_s = 0.0
@@ -127,9 +128,12 @@ class StreamSource:
     def counters(self) -> Counters:
         """What happened to the bytes so far."""
         counters = self._detector.counters
-        counters.n_unplugs = self._n_unplugs
-        counters.extra.update(getattr(self.link, "extra", {}))
-        return counters
+        extra = {**counters.extra, **getattr(self.link, "extra", {})}
+        if self._n_unexplained:
+            extra["n_unexplained_packets"] = self._n_unexplained
+        # What a board sent before it said HELLO is not damaged.
+        n_bad = counters.n_bad_content - self._n_unexplained
+        return replace(counters, n_unplugs=self._n_unplugs, n_bad_content=n_bad, extra=extra)
 
     @property
     def timing(self) -> TimingReport | None:
@@ -347,6 +351,8 @@ class StreamSource:
     def _meet(self, info: StreamInfo) -> None:
         """Take what the stream says of itself."""
         old, info = self._info, self._times.rated(info)
+        if old is None and self._detector.format == "wire":
+            self._n_unexplained = self._detector.counters.n_bad_content
         if old is not None and info.name != old.name:
             _LOG.warning("%s: another device answers: %s, not %s", self.name, info.name, old.name)
         self._times.begin(

@@ -48,6 +48,18 @@ def seqs(items: list[Item]) -> list[int]:
     return [int(s) for item in items if isinstance(item, Frames) for s in item.seq]
 
 
+def test_a_board_that_was_sending_already_is_not_damaged() -> None:
+    link = ScriptLink(data(0), data(1), data(2), ENCODER.hello(HELLO, 3), data(3), b"x\0", data(4))
+    source = scripted(link)
+    source.open()
+    items = frames_until(source, 2)
+    assert seqs(items) == [3, 4]
+    counters = source.counters
+    assert counters.n_bad_content == 0
+    assert counters.n_bad_crc + counters.n_bad_framing == 1
+    assert counters.extra["n_unexplained_packets"] == 3
+
+
 def test_silent_board_is_asked_and_started(board: FakeBoard) -> None:
     source = StreamSource(SerialLink(str(board.path)))
     source.open()
