@@ -264,7 +264,7 @@ class StreamSource:
                 continue
             self._detector.resync()
             return
-        raise SourceError(f"{self.name} went away while it was being opened") from error
+        raise SourceError(f"{self.name} went away while it was being opened ({error})") from error
 
     def _before_frames(self) -> float:
         """Do what is due before frames flow; return how long a read may wait, in seconds."""

@@ -169,6 +169,7 @@ def test_every_line_is_what_the_program_says(folder: Path, monkeypatch: pytest.M
         "a container was not given the port": not_open(errno.EPERM, USB),
         "another program reads it": trouble.in_use(USB, [Holder(4711, "minicom")]),
         "the modem service looks at it": trouble.in_use(USB, [], str(folder / "modem")),
+        "it is no serial port at all": raised(SerialLink("/dev/null").open),
         "the kind of source was left out": raised(lambda: open_source(ACM)),
         "a mistyped option": raised(lambda: open_source(f"serial:{ACM}?bude=9600")),
         "several boards, and `serial:auto`": raised(Finder("auto", lambda: cp).find),
@@ -180,6 +181,7 @@ def test_every_line_is_what_the_program_says(folder: Path, monkeypatch: pytest.M
         "nothing comes": nothing_fits(0),
         "garbage at every rate": nothing_fits(800),
         "the sketch prints words": senseless(serial, b"lo\r\nHello World\r\nHell"),
+        "lines come, but very few": senseless(web, b"1,2,3\n"),
         "the program crashes": senseless(
             serial, b"rst:0x8\r\nGuru Meditation Error: Core  0 panic'ed\r\n"
         ),

@@ -237,6 +237,30 @@ def test_nonsense_from_a_broker_is_a_lost_link() -> None:
         thread.join()
 
 
+def test_a_broker_that_is_back_and_dumb_holds_nobody_up_for_long() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answers in ((b"\x20\x02\0\0", b"\x90\x03\0\1\0", b""), ()):
+                client, _ = server.accept()
+                with client:
+                    client.settimeout(5.0)
+                    for answer in answers:
+                        client.recv(1000)
+                        client.sendall(answer)
+                    client.recv(1000)
+                    client.recv(1000)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        carrier = MqttCarrier(MqttAddress("127.0.0.1", server.getsockname()[1], "t"))
+        carrier.open()
+        carrier.close()
+        with pytest.raises(SourceError, match="did not answer in 2 s"):
+            carrier.open()
+        thread.join()
+
+
 def test_a_message_of_megabytes_is_not_taken_in() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 

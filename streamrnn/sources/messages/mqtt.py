@@ -19,8 +19,9 @@ from streamrnn.wire.options import KEYS
 
 PORT, TLS_PORT = 1883, 8883
 _EXAMPLE = "mqtt:localhost/glove"
-#: How long connecting and subscribing may take, and how soon it is tried again.
-_CONNECT_S = 5.0
+#: How long connecting and subscribing may take, the first time and later; how soon it is tried
+#: again.
+_CONNECT_S, _CONNECT_AGAIN_S = 5.0, 2.0
 _RETRY_S = 0.2
 #: A broker that does not answer for this long is gone.
 _KEEPALIVE_S = 5
@@ -87,6 +88,7 @@ class MqttCarrier:
         self._is_subscribed = False
         self._refusal = ""
         self._failed_s = -_RETRY_S
+        self._limit_s = _CONNECT_S
 
     def open(self) -> None:
         """Connect and subscribe, or raise `SourceError`."""
@@ -101,6 +103,7 @@ class MqttCarrier:
             if isinstance(error, LinkLostError):
                 raise SourceError(str(error)) from error
             raise
+        self._limit_s = _CONNECT_AGAIN_S
 
     def receive(self, timeout_s: float) -> list[tuple[Hashable, bytes]]:
         """Return topics and messages; see `Carrier`."""
@@ -142,7 +145,7 @@ class MqttCarrier:
             raise SourceError(
                 f"cannot connect to {self.name}: {why} (does the broker run, and is TLS right?)"
             ) from error
-        until_s = time.monotonic() + _CONNECT_S
+        until_s = time.monotonic() + self._limit_s
         while not self._is_subscribed:
             code = self._work(0.1)
             if self._refusal:
@@ -150,14 +153,14 @@ class MqttCarrier:
             if code:
                 raise SourceError(f"{self.name}: the broker hung up: {_words(code)}")
             if time.monotonic() > until_s:
-                raise SourceError(f"{self.name}: the broker did not answer in {_CONNECT_S:g} s")
+                raise SourceError(f"{self.name}: the broker did not answer in {self._limit_s:g} s")
 
     def _make_client(self) -> Any:
         mqtt = optional("paho.mqtt.client", "mqtt", "paho-mqtt")
         if not hasattr(mqtt, "CallbackAPIVersion"):
             raise ConfigError("mqtt: needs paho-mqtt 2.1 or newer: pip install 'streamrnn[mqtt]'")
         client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-        client.connect_timeout = _CONNECT_S
+        client.connect_timeout = self._limit_s
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
