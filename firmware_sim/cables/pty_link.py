@@ -56,6 +56,8 @@ class PtyLink:
             raise LinkLostError(f"{self.name} is not open")
         readable, _, _ = select.select([self._fd], [], [], timeout_s)
         if not readable:
+            if self._server.is_drained:
+                raise EOFError(f"{self.name}: the stream is over")
             return b""
         try:
             data = os.read(self._fd, 65536)

@@ -113,6 +113,10 @@ class BoardServer:
         Set when the board has sent everything and the reader has had its time, or on `stop`.
     error : BaseException or None
         What ended it, if not that.
+    n_plugged : int
+        Times that the cable was plugged in.
+    is_drained : bool
+        All has been sent and, as far as one can know, been read.
 
     Raises
     ------
@@ -126,8 +130,8 @@ class BoardServer:
         self.board: Board | RawBoard = Board(board) if isinstance(board, Device) else board
         self.finished = threading.Event()
         self.error: BaseException | None = None
-        #: Times that the cable was plugged in.
         self.n_plugged = 0
+        self.is_drained = False
         self._cable = cable
         self._pace = Pace(speed)
         waits = bool(getattr(self.board, "waits", False))
@@ -325,7 +329,9 @@ class BoardServer:
 
     def _finish(self) -> bool:
         """Let the reader take the rest, then hang up when it does, or in a while."""
-        if not self._drain(_STUCK_S):
+        is_told = self._drain(_STUCK_S)
+        self.is_drained = True
+        if not is_told:
             self._cable.hang_up(_LINGER_S, self._wake_r)
         return True
 
