@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mosquitto_broker import free_port, running_broker
-from sim_host import frames_of, read_to_end
+from sim_host import ENCODER, frames_of, read_to_end
 
 from streamrnn.core.types import StreamInfo
 from streamrnn.sources.serial import SerialLink
@@ -71,6 +71,7 @@ def test_two_boards_on_terminals_and_an_end_by_signal(tmp_path: Path) -> None:
         assert paths == [str(tmp_path / "tty1"), str(tmp_path / "tty2")]
         link = SerialLink(paths[1])
         link.open()
+        link.write(ENCODER.command(1, "DESCRIBE"))
         assert link.read(3.0)
         n_threads = len(os.listdir(f"/proc/{process.pid}/task"))
         process.send_signal(signal.SIGTERM)

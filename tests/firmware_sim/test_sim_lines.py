@@ -230,7 +230,7 @@ def test_the_program_prints_json_on_tcp() -> None:
     )
     assert process.stdout is not None
     port = int(process.stdout.readline().strip().rpartition(":")[2])
-    time.sleep(0.3)  # it waits for someone to read
+    time.sleep(0.1)  # it waits for someone to read
     link = TcpLink("127.0.0.1", port, reconnect=False)
     link.open()
     data = b""

@@ -165,7 +165,7 @@ class MqttHost:
         self.client.on_message = lambda _client, _user, message: self.messages.append(
             bytes(message.payload)
         )
-        self.client.reconnect_delay_set(1, 1)
+        self.client.reconnect_delay_set(0.2, 0.2)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         _until(lambda: self.is_subscribed)

@@ -195,7 +195,7 @@ def test_a_slow_line_loses_what_it_cannot_keep(tmp_path: Path) -> None:
 
     plan = read_scenario(scenario).faults
     assert not isinstance(plan, str)
-    server = Server(CONTENT, pieces=100, pause_s=0.01)
+    server = Server(CONTENT, pieces=60, pause_s=0.01)
     with FaultProxy("127.0.0.1", 0, server.address, plan) as proxy:
         client = _connect(proxy)
         data = _read_all(client)

@@ -67,7 +67,7 @@ def test_the_terminal_is_raw_before_anyone_opens_it() -> None:
 
 
 def test_as_fast_as_it_is_read_and_nothing_is_lost() -> None:
-    with PtyBoard(_device(seconds=60.0), speed=0) as board:
+    with PtyBoard(_device(seconds=30.0), speed=0) as board:
         port = Port(board.path)
         port.read(1.0)
         port.write(start())
@@ -78,7 +78,7 @@ def test_as_fast_as_it_is_read_and_nothing_is_lost() -> None:
         port.close()
         assert board.finished.wait(5.0)
     frames = frames_of(port.items)
-    assert frames.x.tobytes() == simulate(3, 1, 60.0)[0].x.tobytes()
+    assert frames.x.tobytes() == simulate(3, 1, 30.0)[0].x.tobytes()
     assert port.decoder.counters.n_lost_frames == 0
     assert board.error is None
 
@@ -90,14 +90,14 @@ def test_frames_come_at_their_time() -> None:
         port.write(start())
         port.read_until(lambda: len(frames_of(port.items)) > 0)
         arrivals: list[float] = []
-        for _ in range(60):
+        for _ in range(40):
             port.read(1.0)
             arrivals.append(time.monotonic())
         port.close()
     frames = frames_of(port.items)
     # From the first of them on, no frame is late by more than a shared machine explains.
     lateness = sorted(t - arrivals[0] - 0.01 * i for i, t in enumerate(arrivals))
-    assert len(frames) >= 60
+    assert len(frames) >= 40
     assert lateness[len(lateness) // 2] < 0.05
     assert lateness[0] > -0.05
 
@@ -112,7 +112,7 @@ def test_a_board_at_100_hz_costs_next_to_nothing() -> None:
         assert board._thread.ident is not None
         clock = time.pthread_getcpuclockid(board._thread.ident)
         begin_s, cpu_s = time.monotonic(), time.clock_gettime(clock)
-        while time.monotonic() < begin_s + 1.0:
+        while time.monotonic() < begin_s + 0.5:
             port.read(0.1)
         share = (time.clock_gettime(clock) - cpu_s) / (time.monotonic() - begin_s)
         port.close()
@@ -121,13 +121,13 @@ def test_a_board_at_100_hz_costs_next_to_nothing() -> None:
 
 
 def test_without_a_reader_the_oldest_frames_are_dropped_and_counted() -> None:
-    device = _device(seconds=40.0)
-    with PtyBoard(device, speed=20.0) as board:
+    device = _device(seconds=20.0)
+    with PtyBoard(device, speed=40.0) as board:
         port = Port(board.path)
         port.read(1.0)
         port.write(start())
         deadline = time.monotonic() + 10.0
-        while device.n_frames_sent < 4000 and time.monotonic() < deadline:
+        while device.n_frames_sent < 2000 and time.monotonic() < deadline:
             time.sleep(0.02)
         port.read_to_end()
         port.close()
@@ -135,11 +135,11 @@ def test_without_a_reader_the_oldest_frames_are_dropped_and_counted() -> None:
     n_overrun = board.board.truth()["n_overrun_frames"]
     frames = frames_of(port.items)
     assert n_overrun > 500
-    assert len(frames) == 4000 - n_overrun
+    assert len(frames) == 2000 - n_overrun
     assert port.decoder.counters.n_lost_frames == n_overrun
     # Frames are dropped whole: nothing arrives damaged.
     assert port.decoder.counters.n_bad_crc == port.decoder.counters.n_bad_framing == 0
-    assert frames.seq[-1] == 3999
+    assert frames.seq[-1] == 1999
 
 
 def test_readers_come_and_go() -> None:
@@ -184,7 +184,7 @@ def _read_until_it_hangs_up(port: Port) -> None:
         return
 
 
-@pytest.mark.parametrize("speed", [0.0, 5.0])
+@pytest.mark.parametrize("speed", [0.0, 10.0])
 def test_an_unplug_takes_the_name_away_and_a_replug_brings_it_back(
     tmp_path: Path, speed: float
 ) -> None:

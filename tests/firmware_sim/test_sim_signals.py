@@ -262,9 +262,9 @@ def test_memory_is_needed() -> None:
     It may choose its threshold, its shortest run and the gaps that it bridges freely on the
     people that it was trained on.
     """
-    train = [frame_classes(person, 1, 120.0) for person in range(8)]
-    test = [frame_classes(person, 2, 120.0) for person in range(100, 106)]
-    assert n_events(test) > 120
+    train = [frame_classes(person, 1, 90.0) for person in range(6)]
+    test = [frame_classes(person, 2, 90.0) for person in range(100, 105)]
+    assert n_events(test) > 80
     for balance in (0.0, 0.5):
         classifier = LinearClassifier(balance).fit(train)
         scores = classifier.event_f1(test)

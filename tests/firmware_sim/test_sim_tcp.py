@@ -58,7 +58,7 @@ def _read_on(link: TcpLink, data: bytearray) -> None:
 
 
 def test_as_fast_as_it_is_read_and_nothing_is_lost() -> None:
-    with _serve(_board(60.0)) as server:
+    with _serve(_board(30.0)) as server:
         assert server.path.startswith("tcp:127.0.0.1:")
         link = _link(server)
         items, counters = read_to_end(link)
@@ -66,7 +66,7 @@ def test_as_fast_as_it_is_read_and_nothing_is_lost() -> None:
         assert server.finished.wait(5.0)
     assert server.error is None
     assert counters.n_lost_frames == counters.n_bad_crc == 0
-    assert frames_of(items).x.tobytes() == simulate(3, 1, 60.0)[0].x.tobytes()
+    assert frames_of(items).x.tobytes() == simulate(3, 1, 30.0)[0].x.tobytes()
 
 
 def test_the_end_closes_the_connection() -> None:
@@ -108,7 +108,7 @@ def test_one_client_at_a_time_and_the_next_one_begins_at_a_packet() -> None:
     assert decoder.counters.n_bad_framing == decoder.counters.n_bad_crc == 0
 
 
-@pytest.mark.parametrize("speed", [0.0, 10.0])
+@pytest.mark.parametrize("speed", [0.0, 20.0])
 def test_an_unplug_refuses_connections_for_a_while(speed: float) -> None:
     board = _board(6.0, "unplug@2s:2s")
     with _serve(board, speed) as server:
@@ -135,13 +135,13 @@ def test_while_it_is_unplugged_nobody_gets_in() -> None:
 
 
 def test_a_reader_that_stops_reading_costs_frames_and_not_memory() -> None:
-    board = _board(200.0)
+    board = _board(100.0)
     with _serve(board, 800.0) as server:
         stuck = socket.create_connection(("127.0.0.1", _port(server)))
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         stuck.sendall(start())
         deadline = time.monotonic() + 10.0
-        while board.device.n_frames_sent < 20_000 and time.monotonic() < deadline:
+        while board.device.n_frames_sent < 10_000 and time.monotonic() < deadline:
             time.sleep(0.02)
         n_held = server._n_queued
         decoder = ReferenceDecoder()
@@ -153,7 +153,7 @@ def test_a_reader_that_stops_reading_costs_frames_and_not_memory() -> None:
     n_overrun = board.truth()["n_overrun_frames"]
     assert n_held <= 8192
     assert n_overrun > 1000
-    assert len(frames_of(items)) == 20_000 - n_overrun
+    assert len(frames_of(items)) == 10_000 - n_overrun
     assert decoder.counters.n_lost_frames == n_overrun
     assert decoder.counters.n_bad_crc == decoder.counters.n_bad_framing == 0
 

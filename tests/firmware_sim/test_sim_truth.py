@@ -99,14 +99,14 @@ def check_laws(board: Board, host: Host) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=12)
+@settings(max_examples=7)
 @given(seed=st.integers(0, 10_000), k=st.sampled_from([1, 3, 10]))
 def test_the_host_counts_what_the_truth_says(kind: str, seed: int, k: int) -> None:
     board = make([kind], seed, k=k)
     check_laws(board, Host(board))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(boot_id=st.sampled_from(["", "b"]), seed=st.integers(0, 10_000), packets=st.integers(1, 40))
 def test_a_late_hello_is_a_boot_for_those_alone_who_cannot_tell_boots_apart(
     boot_id: str, seed: int, packets: int
@@ -119,7 +119,7 @@ def test_a_late_hello_is_a_boot_for_those_alone_who_cannot_tell_boots_apart(
     assert not boot_id or board.reader.n_boots == 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=5, unique=True),
     seed=st.integers(0, 10_000),
