@@ -165,6 +165,7 @@ def _disagreements(board: Board, heard: _Heard) -> list[str]:
         "frames given": heard.n_frames == counters["n_frames"],
         "boots": heard.n_boots == board.reader.n_boots,
         "order": not heard.n_invented,
+        "no more frames than were sent": truth["n_lost_frames"] >= 0,
         "invented packets": not truth["n_invented_packets"],
     }
     return wrong + [name for name, holds in laws.items() if not holds]

@@ -75,7 +75,10 @@ from benchmarks.reliability.hostile import reader
 resource.setrlimit(resource.RLIMIT_AS, (reader.LIMIT_BYTES, reader.LIMIT_BYTES))
 signal.alarm(reader.LIMIT_S)
 begin_s = perf_counter()
-outcome, problem = reader.judge(sys.argv[1], Path(sys.argv[2]), 0)
+path = Path(sys.argv[2])
+outcome, problem = reader.judge(sys.argv[1], path, 0)
+if outcome == "read" and not reader.read_session(path).problems:
+    problem = "nothing is said of it"
 print(json.dumps({"outcome": outcome, "problem": problem, "seconds": perf_counter() - begin_s,
     "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 """
