@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streamrnn.kernels.backend import Backend
     from streamrnn.runtime.bundle import Bundle
     from streamrnn.runtime.pipeline import Pipeline
+    from streamrnn.sources.base import Source
 
 #: The model that ships with the package.
 SAMPLE = Path(__file__).parents[1] / "data" / "sample.safetensors"
@@ -192,24 +193,22 @@ def start(pipeline: Pipeline, info: StreamInfo) -> None:
         say(f"the stream runs at {stream_hz:g} Hz, the model at {model_hz:g} Hz: resampled")
 
 
-def bad_input(counters: Mapping[str, int]) -> list[str]:
-    """Return ``["12 bad lines"]`` or the like; an empty list when all bytes made sense."""
-    names = ("n_bad_crc", "n_bad_framing", "n_oversize", "n_bad_content")
-    n = sum(counters[name] for name in names)
-    is_text = "n_half_lines" in counters
-    return [f"{n} {'bad lines' if is_text else 'damaged packets'}"] if n else []
+def times(n: int) -> str:
+    """Return ``once``, ``twice`` or ``5 times``."""
+    return {1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
-def say_summary(stats: Stats) -> None:
+def say_summary(stats: Stats, source: Source) -> None:
     """Print the counts of a run as one line, unless nobody listens to its output any more."""
     values = stats.values
     if values["ended"] == "pipe":
         # Python flushes stdout at exit and would complain about the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
+    from streamrnn.runtime.damage import damage_of
     from streamrnn.sources.timing.report import rate_text
 
-    source = values["source"]
+    counters = values["source"]
     rate = rate_text(values["timing"]) if "timing" in values else ""
     parts = [
         f"{values['stream_s']:.1f} s{rate and f' {rate}'}",
@@ -218,14 +217,15 @@ def say_summary(stats: Stats) -> None:
         f"{values['n_missing_frames']} frames missing",
     ]
     for count, what in (
-        (source["n_overrun_frames"], "dropped here"),
+        (counters["n_overrun_frames"], "dropped here"),
         (values["n_gaps"], "gaps"),
-        (source["n_duplicate_frames"], "duplicate frames"),
-        (source["n_unplugs"], "times unplugged"),
+        (counters["n_duplicate_frames"], "duplicate frames"),
         (values["n_invalid_frames"], "invalid frames"),
     ):
         if count:
-            parts.append(f"{count} {what}")
-    parts += bad_input(source)
+            parts.append(f"{count} {what if count > 1 else what.removesuffix('s')}")
+    if counters["n_unplugs"]:
+        parts.append(f"unplugged {times(counters['n_unplugs'])}")
+    parts += damage_of(source).words()
     ended = {"stopped": "stopped", "duration": "done", "end": "the stream ended"}
     say(f"{ended.get(values['ended'], values['ended'])}: {', '.join(parts)}")

@@ -60,6 +60,7 @@ def report(opened: Opened, listener: Listener, ended: str) -> dict[str, Any]:
         "n_labels": listener.n_markers,
         "last_words": getattr(source, "last_words", ""),
         "n_text_lines": getattr(source, "n_text_lines", 0),
+        "n_text_refused": getattr(source, "n_text_refused", 0),
         "n_reboots": listener.reboots,
         "span_s": round(listener.span_s or listener.heard_s, 3),
         "heard_s": round(listener.heard_s, 3),
@@ -188,7 +189,7 @@ def n_damaged(d: dict[str, Any]) -> int:
     """Return how many packets or lines made no sense; what the device says in words is none."""
     kinds = ("n_bad_crc", "n_bad_framing", "n_oversize", "n_bad_content")
     n_bad: int = sum(d["counters"][kind] for kind in kinds)
-    n_words: int = d["n_text_lines"]
+    n_words: int = d["n_text_refused"]
     return max(0, n_bad - n_words)
 
 
@@ -210,6 +211,8 @@ def _frames(d: dict[str, Any]) -> str:
     parts = [f"{d['n_frames']} in {d['span_s']:.2f} s", lost]
     parts.append(f"{counters['n_duplicate_frames']} duplicate")
     parts.append(f"{n_damaged(d)} damaged{what}")
+    if counters.get("n_incomplete_frames"):
+        parts.append(f"{counters['n_incomplete_frames']} incomplete frames")
     if counters["n_unplugs"]:
         parts.append(f"unplugged {counters['n_unplugs']} x")
     if d["n_labels"]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,24 +48,26 @@ def recording_path(output: str, subject: str, now_s: float) -> Path:
 def progress(flow: Flow, recording: Recording) -> str:
     """Return how far a recording is, as one line."""
     recorder = recording.recorder
+    labels = "label" if recorder.n_labels == 1 else "labels"
     open_label = f" ({recorder.open_label} ...)" if recorder.open_label else ""
     return (
         f"{flow.clock.covered_s:.1f} s, {recorder.n_frames} frames, "
-        f"{recorder.n_labels} labels{open_label}, {recorder.n_missing} frames lost"
+        f"{recorder.n_labels} {labels}{open_label}, {recorder.n_missing} frames lost"
     )
 
 
 def summary(flow: Flow, recording: Recording, path: Path) -> list[str]:
     """Return what to say at the end: what is there, what is wrong with it, and what comes next."""
-    from streamrnn.cli.live import bad_input
+    from streamrnn.cli.live import times
+    from streamrnn.runtime.damage import damage_of
 
     ended = {"stopped": "stopped", "duration": "done"}.get(flow.ended, "the stream ended")
     if recording.is_complete:
         ended = "done"
     counters = recording.source.counters
-    parts = [progress(flow, recording), *bad_input({**asdict(counters), **counters.extra})]
+    parts = [progress(flow, recording), *damage_of(recording.source).words()]
     if counters.n_unplugs:
-        parts.append(f"{counters.n_unplugs} times unplugged")
+        parts.append(f"unplugged {times(counters.n_unplugs)}")
     lines = [f"{ended}: {', '.join(parts)} -> {path}"]
     labels = {name: n for name, n in recording.recorder.labels.items() if n}
     if labels:
@@ -105,5 +106,6 @@ def _of_the_guide(recording: Recording) -> list[str]:
         counts = ", ".join(f"{printable(name, 40)} {n}" for name, n in missing.items() if n)
         lines.append(f"  not done: {counts}")
     for name, n in recording.quality.n_still.items():
-        lines.append(f"  {printable(name, 40)}: nothing moved in {n} of {guide.n_done[name]}")
+        if n:
+            lines.append(f"  {printable(name, 40)}: nothing moved in {n} of {guide.n_done[name]}")
     return lines

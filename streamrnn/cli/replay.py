@@ -109,7 +109,7 @@ def command(
         stop = stack.enter_context(stop_on_signals())
         sinks = [JsonlSink(sys.stdout.buffer, stats=stats)]
         result = run_stream(source, pipeline, sinks, stop=stop, drop=False)
-    say_summary(result)
+    say_summary(result, source)
     if result.values["ended"] != "end":
         return
     if recorded is not None and not recorded.is_whole:

@@ -150,7 +150,7 @@ def command(
             on_item=watchers,
             on_tick=on_tick,
         )
-    say_summary(result)
+    say_summary(result, source)
     say_dropped(tape)
     if latency_path is not None:
         from streamrnn.cli.latency import write_picture

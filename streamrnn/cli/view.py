@@ -16,6 +16,7 @@ from streamrnn.cli.live import say
 from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Item
+from streamrnn.runtime.damage import damage_of
 from streamrnn.runtime.pipeline import Pipeline
 from streamrnn.sources.base import Source
 
@@ -124,10 +125,11 @@ class View:
 
     def _counts(self) -> Text:
         pipeline, counters = self._pipeline, self._source.counters
-        n_damaged = counters.n_bad_crc + counters.n_bad_framing
-        n_damaged += counters.n_bad_content + counters.n_oversize
+        damaged = damage_of(self._source)
+        incomplete = f"{damaged.n_incomplete} incomplete  " if damaged.n_incomplete else ""
         return Text(
-            f"{pipeline.n_frames} frames  {pipeline.n_missing} missing  {n_damaged} damaged  "
+            f"{pipeline.n_frames} frames  {pipeline.n_missing} missing  "
+            f"{damaged.n_pieces} damaged  {incomplete}"
             f"{counters.n_unplugs} unplugs  {pipeline.n_resets} resets",
             style="dim",
         )

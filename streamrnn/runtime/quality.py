@@ -11,7 +11,8 @@ from collections import deque
 import numpy as np
 
 from streamrnn.core.text import printable
-from streamrnn.core.types import F64, Counters, Frames, StreamInfo
+from streamrnn.core.types import F64, Frames, StreamInfo
+from streamrnn.runtime.damage import Damage
 from streamrnn.runtime.guide import Step
 
 #: A channel, or all of them, that hold one value for this long are stuck.
@@ -64,6 +65,7 @@ class Quality:
         self._channels = _Channels(info.n_channels)
         self._motion = _Motion()
         self._pending: deque[Step] = deque()
+        self._moved: list[bool] = []  # of each gesture that stands
         self._n = self._n_lost = 0
         self._next_seq: int | None = None
         self._rate_from: tuple[int, int] | None = None
@@ -93,16 +95,12 @@ class Quality:
         self._next_seq = self._rate_from = None
         self._channels.restart()
 
-    def counters(self, counters: Counters) -> list[str]:
-        """Take the counters of the source."""
-        c = counters
-        n_bad = c.n_bad_crc + c.n_bad_framing + c.n_oversize + c.n_bad_content
-        if n_bad >= DAMAGED_LEAST and n_bad > DAMAGED_SHARE * (c.n_packets + n_bad):
-            what = "lines" if "n_half_lines" in c.extra else "packets"
-            self._say(
-                "damaged",
-                f"{n_bad} damaged {what} so far: check the cable, its ground and the baud rate",
-            )
+    def damaged(self, damaged: Damage, n_good: int) -> list[str]:
+        """Take what made no sense so far, beside packets or lines that did."""
+        n_bad = damaged.n_pieces + damaged.n_incomplete
+        if n_bad >= DAMAGED_LEAST and n_bad > DAMAGED_SHARE * (n_good + n_bad):
+            what = " and ".join(damaged.words())
+            self._say("damaged", f"{what} so far: check the cable, its ground and the baud rate")
         return self._take_new()
 
     def rate(self, stated_hz: float, measured_hz: float) -> list[str]:
@@ -210,7 +208,8 @@ class Quality:
         elif step.kind == "now":
             self._motion.begin(is_rest=False)
         elif step.kind == "ended":
-            if not self._motion.has_moved():
+            self._moved.append(self._motion.has_moved())
+            if not self._moved[-1]:
                 self.n_still[step.gesture] = self.n_still.get(step.gesture, 0) + 1
                 name = printable(step.gesture, 40)
                 self._say(
@@ -220,6 +219,8 @@ class Quality:
                 )
         else:
             self._motion.stop()
+            if step.kind == "undone" and self._moved and not self._moved.pop():
+                self.n_still[step.gesture] -= 1
 
     def _say(self, key: str, text: str) -> None:
         if key not in self._known:

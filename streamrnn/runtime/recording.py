@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamrnn.core.types import Frames, Gap, Item
+from streamrnn.runtime.damage import damage_of
 from streamrnn.runtime.guide import Guide, Step
 from streamrnn.runtime.quality import Quality
 from streamrnn.runtime.recorder import Recorder
@@ -76,7 +77,8 @@ class Recording:
                 if self.guide is not None:
                     self._take(self.guide.interrupt())
         self.recorder.tick(self._tape)
-        self._remarks += self.quality.counters(self.source.counters)
+        n_good = self.source.counters.n_packets
+        self._remarks += self.quality.damaged(damage_of(self.source), n_good)
         remarks, self._remarks = self._remarks, []
         return remarks
 

@@ -93,8 +93,13 @@ class Detector:
 
     @property
     def n_text_lines(self) -> int:
-        """Lines of such text so far: of what was refused, the part that is no damage."""
+        """Lines of such text so far."""
         return self._words.n_lines
+
+    @property
+    def n_text_refused(self) -> int:
+        """Lines or packets that were refused because they were such text: no damage."""
+        return self._words.n_pieces
 
     @property
     def trouble(self) -> str:
@@ -135,6 +140,8 @@ class Detector:
             n_good = self._wire.n_checked
             items = self._wire.push(piece)
             if self._wire.n_checked > n_good:
+                # Lines until now; without a zero byte between them they are one run of bytes.
+                self._words.n_pieces = min(self._words.n_pieces, self._wire.n_refused)
                 self._decide("wire", self._wire)
                 return items
         lines = self._lines.push(piece)

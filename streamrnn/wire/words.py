@@ -44,27 +44,36 @@ class Words:
         That line, escaped, at most `MAX_WORDS` characters; ``""`` when there was none.
     n_lines : int
         Lines of text so far.
+    n_pieces : int
+        Lines, or packets, that were refused and were such text: no damage.
     """
 
     def __init__(self) -> None:
         self.last = ""
-        self.n_lines = 0
+        self.n_lines = self.n_pieces = 0
         self._weight = -1  # of `last` in the block that goes on; -1: none goes on
 
     def take(self, line: bytes) -> None:
         """Take a line that is no data; one without words, or of bytes, says nothing."""
+        self.n_pieces += self._hear(line)
+
+    def _hear(self, line: bytes) -> bool:
+        """Keep a line if it is text; return whether it is."""
         head = line[: 2 * MAX_WORDS]
         if not _is_text(head):
-            return
+            return False
         self.n_lines += 1
         weight = 2 if _PANIC.search(head) else 1 if _BOOT.search(head) else 0
         if weight > self._weight or weight == self._weight < 2:
             self._weight = weight
             self.last = _shown(head)
+        return True
 
     def take_back(self, line: bytes) -> None:
         """Forget a line that has turned out to be data."""
-        self.n_lines -= _is_text(line[: 2 * MAX_WORDS])
+        is_text = _is_text(line[: 2 * MAX_WORDS])
+        self.n_lines -= is_text
+        self.n_pieces -= is_text
         if self.last == _shown(line[: 2 * MAX_WORDS]):
             self.last = ""
             self._weight = -1
@@ -91,8 +100,7 @@ class Words:
         """Take what looks like lines of text out of whole packets."""
         for packet in data.split(b"\0"):
             lines = _LINE_AMONG_BYTES.findall(packet)
-            for line in lines:
-                self.take(line)
+            self.n_pieces += any([self._hear(line) for line in lines])
             if not lines and len(packet) >= _MIN_PACKET:
                 self.end_block()
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from runtime_make import INFO
 
 from streamrnn.core.types import F32, Channel, Counters, Frames, StreamInfo
+from streamrnn.runtime.damage import damage
 from streamrnn.runtime.guide import Step
 from streamrnn.runtime.quality import Quality
 from streamrnn.sources import open_source
@@ -167,14 +168,20 @@ def test_rates() -> None:
 
 def test_damaged_packets() -> None:
     quality = Quality(INFO)
-    assert quality.counters(Counters(n_packets=1000, n_bad_crc=4)) == []
-    assert quality.counters(Counters(n_packets=100_000, n_bad_crc=9)) == []
-    (text,) = quality.counters(Counters(n_packets=1000, n_bad_crc=6))
-    assert text.startswith("6 damaged packets")
-    (text,) = Quality(INFO).counters(
-        Counters(n_packets=100, n_bad_content=9, extra={"n_half_lines": 0})
-    )
-    assert text.startswith("9 damaged lines")
+    assert quality.damaged(damage(Counters(n_bad_crc=4)), 1000) == []
+    assert quality.damaged(damage(Counters(n_bad_crc=9)), 100_000) == []
+    (text,) = quality.damaged(damage(Counters(n_bad_crc=6)), 1000)
+    assert text.startswith("6 damaged packets so far: check the cable")
+    lines = Counters(n_bad_content=9, extra={"n_half_lines": 0, "n_incomplete_frames": 1})
+    (text,) = Quality(INFO).damaged(damage(lines), 100)
+    assert text.startswith("9 damaged lines and 1 incomplete frame so far")
+
+
+def test_what_the_device_says_is_no_damage() -> None:
+    counters = Counters(n_bad_content=9, extra={"n_half_lines": 0})
+    assert Quality(INFO).damaged(damage(counters, 9), 100) == []
+    assert damage(counters, 8).words() == ["1 damaged line"]
+    assert damage(counters, 12).words() == []
 
 
 def segments(still: bool) -> tuple[F32, list[Step]]:
@@ -203,6 +210,9 @@ def test_a_gesture_in_which_nothing_moved(still: bool, block: int) -> None:
     (text,) = quality.said
     assert text.startswith("nothing moved while you did 'wave': is the sensor on the right arm?")
     assert quality.n_still == {"wave": 1}
+    quality.steps([Step("undone", "wave", 6_000_000)])
+    quality.finish()
+    assert quality.n_still == {"wave": 0}
 
 
 def test_what_a_device_calls_its_channels_is_escaped() -> None:

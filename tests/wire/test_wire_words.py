@@ -34,6 +34,7 @@ def test_a_panic_inside_a_text_stream_is_junk_and_its_words_are_kept(form: str) 
     assert len(frames_of(items)) == 5
     assert reader.counters.n_bad_content == N_PANIC_LINES + N_BOOT_LINES
     n_text_lines = reader.n_text_lines
+    assert reader.n_text_refused == n_text_lines
     assert 0 < n_text_lines <= N_PANIC_LINES + N_BOOT_LINES
     reader.push(BOOT + lines)
     words = reader.last_words
@@ -67,6 +68,16 @@ def test_a_panic_between_packets() -> None:
     assert len(frames_of(items)) == 1
     assert reader.last_words == PANIC_WORDS
     assert reader.counters.n_bad_framing + reader.counters.n_bad_crc == 1
+    assert reader.n_text_refused == 1
+
+
+def test_what_is_said_before_the_first_packet_is_one_refused_run() -> None:
+    hello = make_hello()
+    reader = detector()
+    reader.push(BOOT + PANIC + b"\0" + ENCODER.hello(hello) + data(hello, 0) + b"\x05\x01\0")
+    assert reader.n_text_lines > 2
+    assert reader.counters.n_bad_framing == 2
+    assert reader.n_text_refused == 1
 
 
 def test_good_packets_say_nothing() -> None:
