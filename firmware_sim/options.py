@@ -163,6 +163,10 @@ def make_device(options: BoardOptions, origin: Origin) -> Device:
             if options.columns or options.separator != "comma":
                 raise ConfigError("columns and separator are for lines of text: say which form")
             return Device(origin, frames_per_packet=options.frames_per_packet, **settings)
+        if options.frames_per_packet is not None:
+            raise ConfigError(
+                f"a line holds one frame: frames_per_packet is not for {options.form}"
+            )
         from firmware_sim.lines import LineWriter  # most boards speak packets
 
         writer = LineWriter(options.form, origin.hello, options.columns, options.separator)

@@ -16,7 +16,8 @@ from firmware_sim.board import Board
 from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.cables.server import BoardServer
 from firmware_sim.raw import RawBoard
-from streamrnn.core.errors import ConfigError
+from streamrnn.core.errors import ConfigError, SourceError
+from streamrnn.core.text import printable
 from streamrnn.core.types import Marker
 from streamrnn.wire.encode import Encoder
 
@@ -89,6 +90,14 @@ def serve_stdout(
             truth.update()
 
 
+def _open(name: str) -> TextIO:
+    try:
+        return Path(name).open("w", encoding="utf-8")
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"cannot write {printable(name, 200)!r}: {why}") from None
+
+
 class Truthful(Protocol):
     """What has a truth to tell."""
 
@@ -115,7 +124,7 @@ class TruthFile:
     def __init__(self, name: str | None, what: Truthful) -> None:
         self._what = what
         self._last: Marker | None = None
-        self._file: TextIO | None = Path(name).open("w", encoding="utf-8") if name else None
+        self._file: TextIO | None = None if name is None else _open(name)
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -169,7 +169,8 @@ def test_a_pty_served_to_its_end_in_this_process(capfd: pytest.CaptureFixture[st
         (["--link", "stdout:x"], 2, "has no address"),
         (["--path", "x", "--boards", "2"], 2, "2 boards need {n} in it"),
         (["--playback", "/nowhere/x.mcap"], 1, "/nowhere/x.mcap"),
-        (["--truth", "/nowhere/x"], 1, "/nowhere/x"),
+        (["--truth", "/nowhere/x"], 1, "cannot write '/nowhere/x'"),
+        (["--form", "json", "--packet", "5"], 2, "a line holds one frame"),
         (["--path", "/nowhere/x"], 1, "cannot make /nowhere/x"),
     ],
 )

@@ -76,8 +76,8 @@ def test_a_source_shows_what_really_happened(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("spec", ["flip:2e-5", "lose:1e-4", "insert:1e-4"])
 def test_a_fault_of_one_bit_or_byte_costs_one_packet(spec: str, k: int) -> None:
     """Two only where it hits the delimiter between them."""
-    device = Device(SignalOrigin(1, 3, seconds=600.0 if k > 1 else 400.0), frames_per_packet=k)
-    board = Board(device, parse_faults(spec), 1)
+    device = Device(SignalOrigin(1, 3, seconds=600.0 if k > 1 else 200.0), frames_per_packet=k)
+    board = Board(device, parse_faults(spec), 2)
     decoder = WireDecoder()
     decoder.push(b"".join(data for data, _ in board.poll(0)))
     board.handle(b"\0" + board.device._encoder.command(1, "START"))
