@@ -74,7 +74,7 @@ def summary(flow: Flow, recording: Recording, path: Path) -> list[str]:
         counts = (f"{printable(name, 40)} {n}" for name, n in sorted(labels.items()))
         lines.append(f"  labels: {', '.join(counts)}")
     lines += _of_the_guide(recording)
-    lines += [f"  ! {text}" for text in recording.quality.said]
+    lines += [f"  ! {text}" for text in recording.quality.summary()]
     if labels:
         quoted = shlex.quote(str(path))
         lines.append(f"next: streamrnn inspect {quoted}")

@@ -35,6 +35,7 @@ MOVED_TIMES = 2.0
 #: No wearable sensor reads more, by unit; anything else is garbage above the last.
 LIMITS = {"g": 200.0, "m/s^2": 2000.0, "m/s2": 2000.0, "dps": 2e4, "deg/s": 2e4, "rad/s": 400.0}
 SENSELESS = 1e12
+_DAMAGED_ADVICE = "check the cable, its ground and the baud rate"
 #: Frames between two looks at what was counted.
 _EVERY = 25
 
@@ -60,7 +61,8 @@ class Quality:
         self._info = info
         self._names = [printable(name, 40) for name in info.channel_names]
         self._limits = np.array([LIMITS.get(c.unit, SENSELESS) for c in info.channels])
-        self._known: set[str] = set()
+        self._known: dict[str, None] = {}  # in the order in which it was said
+        self._damaged = Damage(0, 0, False)
         self._new: list[str] = []
         self._channels = _Channels(info.n_channels)
         self._motion = _Motion()
@@ -95,12 +97,13 @@ class Quality:
         self._next_seq = self._rate_from = None
         self._channels.restart()
 
-    def damaged(self, damaged: Damage, n_good: int) -> list[str]:
+    def damaged(self, damaged: Damage, n_packets: int) -> list[str]:
         """Take what made no sense so far, beside packets or lines that did."""
-        n_bad = damaged.n_pieces + damaged.n_incomplete
-        if n_bad >= DAMAGED_LEAST and n_bad > DAMAGED_SHARE * (n_good + n_bad):
+        self._damaged = damaged
+        pairs = (damaged.n_pieces, n_packets), (damaged.n_incomplete, self._n)
+        if any(n >= DAMAGED_LEAST and n > DAMAGED_SHARE * (of + n) for n, of in pairs):
             what = " and ".join(damaged.words())
-            self._say("damaged", f"{what} so far: check the cable, its ground and the baud rate")
+            self._say("damaged", f"{what} so far: {_DAMAGED_ADVICE}")
         return self._take_new()
 
     def rate(self, stated_hz: float, measured_hz: float) -> list[str]:
@@ -125,7 +128,25 @@ class Quality:
         """Share of frames that were lost on the way, 0..1."""
         return self._n_lost / max(1, self._n + self._n_lost)
 
+    def summary(self) -> list[str]:
+        """Return what was wrong, with the figures of the end; what `n_still` tells is left out."""
+        texts = []
+        for key, text in zip(self._known, self.said, strict=True):
+            if key == "damaged":
+                texts.append(f"{' and '.join(self._damaged.words())}: {_DAMAGED_ADVICE}")
+            elif key == f"lost {LOST_SHARES[0]}":
+                texts.append(self._lost())
+            elif not key.startswith(("still ", "lost ")):
+                texts.append(text)
+        return texts
+
     # ---- inside
+
+    def _lost(self) -> str:
+        return (
+            f"{100 * self.lost_share:.1f} % of the frames are lost on the way: "
+            "a lower rate, a faster baud rate or a better link helps"
+        )
 
     def _count(self, seq: int, t_us: int) -> None:
         if self._next_seq is not None:
@@ -182,11 +203,7 @@ class Quality:
             )
         for share in LOST_SHARES:
             if self._n >= ENOUGH and self.lost_share > share:
-                self._say(
-                    f"lost {share}",
-                    f"{100 * self.lost_share:.1f} % of the frames are lost on the way: "
-                    "a lower rate, a faster baud rate or a better link helps",
-                )
+                self._say(f"lost {share}", self._lost())
 
     def _stuck(self, k: int) -> None:
         value = f"{self._channels.last[k]:.4g}"
@@ -224,7 +241,7 @@ class Quality:
 
     def _say(self, key: str, text: str) -> None:
         if key not in self._known:
-            self._known.add(key)
+            self._known[key] = None
             self._new.append(text)
             self.said.append(text)
 

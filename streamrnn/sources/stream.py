@@ -116,8 +116,13 @@ class StreamSource:
 
     @property
     def n_text_lines(self) -> int:
-        """Lines of text that came between the data: of what was refused, what is no damage."""
+        """Lines of text that came between the data."""
         return self._detector.n_text_lines
+
+    @property
+    def n_text_refused(self) -> int:
+        """Lines or packets that were refused because they were such text: no damage."""
+        return self._detector.n_text_refused
 
     @property
     def last_words(self) -> str:

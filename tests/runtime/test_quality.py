@@ -173,8 +173,21 @@ def test_damaged_packets() -> None:
     (text,) = quality.damaged(damage(Counters(n_bad_crc=6)), 1000)
     assert text.startswith("6 damaged packets so far: check the cable")
     lines = Counters(n_bad_content=9, extra={"n_half_lines": 0, "n_incomplete_frames": 1})
-    (text,) = Quality(INFO).damaged(damage(lines), 100)
-    assert text.startswith("9 damaged lines and 1 incomplete frame so far")
+    quality = Quality(INFO)
+    (text,) = quality.damaged(damage(lines), 100)
+    assert text.startswith("9 damaged lines and 1 incomplete frame so far: check the cable")
+    lines.n_bad_content = 20
+    assert quality.damaged(damage(lines), 100) == []
+    (text,) = quality.summary()
+    assert text.startswith("20 damaged lines and 1 incomplete frame: check the cable")
+
+
+def test_frames_of_which_lines_are_missing() -> None:
+    quality = Quality(INFO)
+    quality.push(frames_of(motion(1000)))
+    teleplot = Counters(extra={"n_half_lines": 0, "n_incomplete_frames": 20})
+    (text,) = quality.damaged(damage(teleplot), 6000)
+    assert text.startswith("20 incomplete frames so far")
 
 
 def test_what_the_device_says_is_no_damage() -> None:
@@ -210,6 +223,7 @@ def test_a_gesture_in_which_nothing_moved(still: bool, block: int) -> None:
     (text,) = quality.said
     assert text.startswith("nothing moved while you did 'wave': is the sensor on the right arm?")
     assert quality.n_still == {"wave": 1}
+    assert quality.summary() == []  # it is said by the number of gestures
     quality.steps([Step("undone", "wave", 6_000_000)])
     quality.finish()
     assert quality.n_still == {"wave": 0}
