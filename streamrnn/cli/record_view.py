@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamrnn.cli.channel_table import ChannelTable, one_line
-from streamrnn.cli.live import say
+from streamrnn.cli.live import say, times
 from streamrnn.cli.record_file import progress
 from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Item
@@ -32,6 +32,7 @@ REFRESH_S, LINE_S = 0.08, 1.0
 #: So many remarks are shown, for so long.
 _MAX_REMARKS, _REMARK_S = 4, 30.0
 _BAR = 30
+_PROMPT_ROWS = 5
 
 
 def words(prompt: Prompt) -> tuple[str, str]:
@@ -220,24 +221,31 @@ class Picture:
             self._live.refresh()
 
     def picture(self) -> RenderableType:
-        """Return what is to be drawn now; in a small terminal channels go first."""
-        parts: list[RenderableType] = []
+        """Return what is to be drawn now.
+
+        In a small terminal channels go first, then the older remarks, then the single gestures.
+        """
         while self._remarks and time.monotonic() - self._remarks[0][0] > _REMARK_S:
             self._remarks.popleft()
-        n_rows = 2 + len(self._remarks)
+        console, parts = self._console, list[RenderableType]()
+        counts, keys = Text(self._counts(), "dim"), Text(self._help, "bold")
+        n_left = console.height - 1 - _n_rows(counts, console) - _n_rows(keys, console)
         guide = self._recording.guide
+        remarks = [Text(f"! {printable(text, 300)}", "yellow") for _, text in self._remarks]
         if guide is not None:
-            prompt = guide.prompt
-            parts.append(self._prompt(prompt))
-            parts.append(self._gestures())
-            n_rows += 5 + len(guide.config.gestures) + 1
-        n_left = self._console.height - n_rows - 1
+            parts.append(self._prompt(guide.prompt))
+            n_left -= _PROMPT_ROWS
+            n_newest = _n_rows(remarks[-1], console) if remarks else 0
+            gestures = self._gestures(n_left - n_newest)
+            parts.append(gestures)
+            n_left -= gestures.row_count
+        n_rows = [_n_rows(remark, console) for remark in remarks]
+        while remarks and sum(n_rows) > n_left:
+            del remarks[0], n_rows[0]
+        n_left -= sum(n_rows)
         if n_left > 0:
-            parts.append(self._table.draw(n_left, self._console.width))
-        parts += [one_line(f"! {printable(text, 300)}", "yellow") for _, text in self._remarks]
-        parts.append(one_line(self._counts(), "dim"))
-        parts.append(one_line(self._help, "bold"))
-        return Group(*parts)
+            parts.append(self._table.draw(n_left, console.width))
+        return Group(*parts, *remarks, counts, keys)
 
     def _prompt(self, prompt: Prompt) -> RenderableType:
         large, below = words(prompt)
@@ -255,22 +263,27 @@ class Picture:
         lengths = {"rest": c.rest_s, "ready": c.ready_s, "now": c.gesture_s, "null": c.null_s}
         return lengths.get(prompt.kind, 0.0)
 
-    def _gestures(self) -> RenderableType:
+    def _gestures(self, n_rows: int) -> Table:
+        """Return how often each gesture was done; in fewer rows, how often all of them."""
         guide = self._recording.guide
         table = Table.grid(padding=(0, 1))
-        if guide is None:
+        if guide is None or n_rows < 1:
             return table
-        reps = guide.config.reps
-        for name, n in guide.n_done.items():
+        reps, n_done, n_skipped = guide.config.reps, guide.n_done, guide.n_skipped
+        left_s = round(guide.left_s)
+        left = "" if guide.is_over else f"about {left_s // 60}:{left_s % 60:02d} left"
+        if n_rows <= len(n_done):
+            text = f"{sum(n_done.values())} of {reps * len(n_done)} done"
+            table.add_row(one_line(f"{text}, {left}" if left else text))
+            return table
+        for name, n in n_done.items():
             bar = "█" * round(20 * n / reps)
-            n_skipped = guide.n_skipped[name]
-            skipped = f"({n_skipped} skipped)" if n_skipped else ""
+            skipped = f"({n_skipped[name]} skipped)" if n_skipped[name] else ""
             count = f"{n} of {reps}"
             table.add_row(one_line(printable(name, 24)), one_line(f"{bar:░<20}", "green"),
                           one_line(count), one_line(skipped, "dim"))  # fmt: skip
-        if not guide.is_over:
-            left = round(guide.left_s)
-            table.add_row(one_line(f"about {left // 60}:{left % 60:02d} left", "dim"))
+        if left:
+            table.add_row(one_line(left, "dim"))
         return table
 
     def _counts(self) -> str:
@@ -280,7 +293,7 @@ class Picture:
         lost = 100 * recorder.n_missing / total if total else 0.0
         text = f"{progress(self._flow, recording)} ({lost:.1f} %), {self._rate():.1f} frames/s"
         n_unplugs = recording.source.counters.n_unplugs
-        return f"{text}, {n_unplugs} times unplugged" if n_unplugs else text
+        return f"{text}, unplugged {times(n_unplugs)}" if n_unplugs else text
 
     def _rate(self) -> float:
         if len(self._arrived) < 2:
@@ -306,6 +319,11 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._screen.remark(record.getMessage())
+
+
+def _n_rows(text: Text, console: Console) -> int:
+    """Return how many rows a text takes."""
+    return max(1, len(text.wrap(console, console.width)))
 
 
 def _bar(prompt: Prompt, length_s: float) -> str:

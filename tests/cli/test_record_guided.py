@@ -20,11 +20,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from live_make import main, start
+from rich.console import Console
 
 from streamrnn.cli.record_file import recording_path
+from streamrnn.cli.record_view import Picture
 from streamrnn.core.errors import ConfigError, SessionError
+from streamrnn.runtime.flow import Flow
+from streamrnn.runtime.guide import Guide, GuideConfig
+from streamrnn.runtime.recorder import Recorder
+from streamrnn.runtime.recording import Recording
 from streamrnn.sessions.raw import read_raw
 from streamrnn.sessions.reader import read_session
+from streamrnn.sources import open_source
 
 QUIET = "sim:signals?plan=null&speed=0"
 
@@ -290,3 +297,30 @@ def test_other_names_are_taken_as_they_are(tmp_path: Path) -> None:
     for name in ("no/", "no/a.mcap"):
         with pytest.raises(ConfigError, match="no folder"):
             recording_path(str(tmp_path / "x") + "/" + name, "", 0.0)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(12, 60), (24, 80), (50, 200), (5, 20)])
+def test_in_any_terminal_the_keys_are_seen(rows: int, columns: int, tmp_path: Path) -> None:
+    """Channels go first, then older remarks, then single gestures."""
+    console = Console(width=columns, height=rows, force_terminal=True)
+    source = open_source("sim:signals?seconds=2&speed=0")
+    with contextlib.closing(source):
+        source.open()
+        recorder = Recorder(tmp_path / "a.mcap", source.info, {})
+        plan = GuideConfig(tuple(f"gesture {n}" for n in range(9)))
+        recording = Recording(source, recorder, Guide(plan))
+        flow = Flow(source, threading.Event(), drop=False)
+        screen = Picture(flow, recording, console, "keys  q: finish", bell=False)
+        for n in range(4):
+            screen.remark(f"remark {n}: " + "words " * 12)
+        shown = ["".join(part.text for part in line)
+                 for line in console.render_lines(screen.picture(), pad=False)]  # fmt: skip
+        recorder.close()
+    text = "\n".join(shown)
+    assert shown[-1] == "keys  q: finish"
+    if rows >= 12:
+        assert len(shown) <= rows
+        assert "remark 3" in text
+        assert ("gesture 8" in text) == (rows > 12)
+        assert ("0 of 90 done" in text) == (rows <= 12)
+    assert ("remark 0" in text) == ("waiting for frames" in text) == (rows == 50)
