@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 @click.command(short_help="Say what a source sends, and how well.")
 @click.argument("url", metavar="SOURCE")
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True,
-    help="How long to listen.",
+    "--duration", "seconds", type=click.FloatRange(0, min_open=True), default=5.0,
+    show_default=True, help="Seconds to listen.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
 def command(*, url: str, seconds: float, as_json: bool) -> None:

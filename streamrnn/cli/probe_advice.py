@@ -201,7 +201,7 @@ def _description(d: dict[str, Any]) -> Iterator[str]:
             "packets have checksum, counter and clock)"
         )
     if is_text and not d["nominal_hz"] and not d["measured_hz"]:
-        longer = "listen longer (--seconds), or " if d["live"] else ""
+        longer = "listen longer (--duration), or " if d["live"] else ""
         yield f"its rate is not known: {longer}give rate= in the address"
 
 

@@ -46,7 +46,7 @@ def board(tmp_path: Path) -> Iterator[str]:
 def test_a_board_is_described_and_the_next_command_named(
     capsys: pytest.CaptureFixture[str], board: str
 ) -> None:
-    code, out, err = main(capsys, "probe", f"serial:{board}", "--seconds", "1")
+    code, out, err = main(capsys, "probe", f"serial:{board}", "--duration", "1")
     assert (code, err) == (0, f"serial:{board}: listening for 1 s ...\n")
     lines = out.splitlines()
     assert lines[0] == f"serial:{board}"
@@ -66,7 +66,7 @@ def test_a_board_is_described_and_the_next_command_named(
 
 
 def test_the_same_as_json(capsys: pytest.CaptureFixture[str], board: str) -> None:
-    code, out, err = main(capsys, "probe", f"serial:{board}", "--seconds", "0.5", "--json")
+    code, out, err = main(capsys, "probe", f"serial:{board}", "--duration", "0.5", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["format"], found["nominal_hz"], found["ended"]) == ("wire", 200.0, "done")
@@ -84,10 +84,10 @@ def test_the_same_as_json(capsys: pytest.CaptureFixture[str], board: str) -> Non
 
 
 def test_losses_are_said_as_the_board_made_them(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = main(capsys, "probe", "sim:?faults=drop:0.1", "--seconds", "1.5")
+    code, out, _ = main(capsys, "probe", "sim:?faults=drop:0.1", "--duration", "1.5")
     assert code == 0
     assert "% of the frames are missing, in " in out
-    code, out, _ = main(capsys, "probe", "sim:?faults=drop:0.1", "--seconds", "1.5", "--json")
+    code, out, _ = main(capsys, "probe", "sim:?faults=drop:0.1", "--duration", "1.5", "--json")
     found = json.loads(out)
     assert found["counters"]["n_lost_frames"] > 0
     assert any(line.startswith("lossy: ") for line in found["advice"])
@@ -100,7 +100,7 @@ def test_a_session_file_is_probed_too(capsys: pytest.CaptureFixture[str], tmp_pa
     info = StreamInfo((Channel("a\x1b[2J", "g"), Channel("dead")), 100.0, "old \x1b board")
     path = tmp_path / "it's.mcap"
     write_session(path, Session(info, Frames(x, seq, seq * 10_000), np.arange(n) * 10_000_000))
-    code, out, err = main(capsys, "probe", f"file:{path}", "--seconds", "4")
+    code, out, err = main(capsys, "probe", f"file:{path}", "--duration", "4")
     assert (code, err) == (0, "")
     assert "\x1b" not in out
     assert r"old \x1b board" in out
@@ -150,7 +150,7 @@ def test_what_is_known_is_said_before_the_trouble(
 
 
 def test_ctrl_c_shows_what_is_known_so_far() -> None:
-    with start("probe", "sim:", "--seconds", "60") as process:
+    with start("probe", "sim:", "--duration", "60") as process:
         try:
             assert process.stderr is not None
             heard = iter(process.stderr.readline, b"")
@@ -196,7 +196,7 @@ def test_a_wrong_baud_rate_is_set_right(
     monkeypatch.setattr(bauds, "USUAL", (115_200, 57_600, 9_600))
     with GarblingBoard() as board:
         url = f"serial:{board.path}"
-        code, out, err = main(capsys, "probe", url, "--seconds", "0.5")
+        code, out, err = main(capsys, "probe", url, "--duration", "0.5")
     assert code == 0
     assert err.splitlines() == [
         f"{url} makes no sense at 115200 baud; trying 2 other rates ...",
