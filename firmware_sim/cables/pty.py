@@ -63,7 +63,7 @@ class PtyCable:
         self._master = self._slave = -1
         if self._link is not None and self._slave_name:
             with contextlib.suppress(OSError):
-                # Another board may have taken the name over.
+                # Someone may have given the name to another board.
                 if os.readlink(self._link) == self._slave_name:
                     self._link.unlink()
         self._slave_name = "" if self._link is not None else self._slave_name
@@ -171,9 +171,12 @@ def _hang_up(master: int, timeout_s: float, wake: int = -1) -> bool:
 
 
 def _point(link: Path, target: str) -> None:
-    """Make `link` a symbolic link to `target`; an old link is replaced, nothing else."""
+    """Make `link` a symbolic link to `target`; one that leads nowhere any more is replaced."""
     if link.exists() and not link.is_symlink():
         raise SourceError(f"{link} exists and is not a symbolic link; name another path")
+    if link.exists():
+        where = os.readlink(link)
+        raise SourceError(f"{link} leads to {where}, where another board is; name another path")
     fresh = link.with_name(f".{link.name}.{os.getpid()}")
     try:
         fresh.unlink(missing_ok=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import fcntl
+import os
 import select
 import socket
 import termios
@@ -152,7 +154,10 @@ class TcpCable:
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket that never blocks; raise OSError."""
     family, where = resolve(host, port, socket.SOCK_STREAM)
-    listener = socket.create_server(where[:2], family=family, backlog=4)
+    try:
+        listener = socket.create_server(where[:2], family=family, backlog=4)
+    except OSError as error:  # its own words say the address a second time
+        raise OSError(error.errno, os.strerror(error.errno or errno.EINVAL)) from None
     listener.setblocking(False)
     return listener
 

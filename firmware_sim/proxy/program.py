@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", metavar="FILE", help="JSON lines: every fault, then the counts")
 
 
-def run(arguments: argparse.Namespace, stop: threading.Event) -> int:
+def run_proxy(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Serve clients until `stop`; print where they may connect.
 
     Raises

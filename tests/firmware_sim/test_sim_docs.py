@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from mosquitto_broker import free_port, running_broker
 
-from firmware_sim.__main__ import _parser, _proxy_parser, _run, _station
 from firmware_sim.cables.memory import MemoryLink
 from firmware_sim.faults import KINDS, parse_faults
 from firmware_sim.lines import FORMS
 from firmware_sim.link import open_link
 from firmware_sim.options import make_board
 from firmware_sim.origins.noise import _MODELS
-from firmware_sim.proxy.program import run as run_proxy
+from firmware_sim.program import _parser, _proxy_parser, _serve_boards, _station
+from firmware_sim.proxy.program import run_proxy
 from firmware_sim.raw import RawBoard
 from firmware_sim.scenario import read_scenario
 from firmware_sim.signals import SignalOrigin
@@ -70,7 +70,7 @@ def test_a_board_as_the_page_asks_for_it(
             _serve(command.replace("localhost/", f"localhost:{broker.port}/"))
     elif "stdout" in command:
         arguments = _parser().parse_args(shlex.split(command)[1:])
-        assert _run(arguments, threading.Event()) == 0
+        assert _serve_boards(arguments, threading.Event()) == 0
         assert len(capfdbinary.readouterr().out) > 100
     else:
         _serve(command)

@@ -101,10 +101,23 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
     assert not link.is_symlink()
 
 
+def test_ctrl_c_while_it_starts_says_nothing() -> None:
+    code = "import firmware_sim.__main__ as m; print(end='!', flush=True); m.main([])"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        time.sleep(0.1)  # in the middle of its imports
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=5.0)
+    assert stderr == b""
+
+
 def test_it_starts_quickly() -> None:
     """It compiles nothing and loads nothing heavy."""
     code = (
-        "import sys, firmware_sim.__main__, firmware_sim.origins.playback\n"
+        "import sys, firmware_sim.program, firmware_sim.origins.playback\n"
         "heavy = {'numba', 'scipy', 'serial', 'click', 'rich', 'mcap'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

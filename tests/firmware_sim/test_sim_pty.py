@@ -259,10 +259,10 @@ def test_an_old_link_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
 
 def test_the_name_of_another_board_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "board"
-    first = PtyBoard(_device(), path=path).start()
     with PtyBoard(_device(), path=path):
-        first.stop()
-        assert path.exists()
+        path.unlink()
+        path.symlink_to(os.devnull)
+    assert path.exists()
 
 
 def test_an_origin_that_fails_ends_the_board() -> None:
@@ -289,3 +289,12 @@ def test_an_origin_that_fails_ends_the_board() -> None:
 def test_a_negative_speed() -> None:
     with pytest.raises(ConfigError, match="speed must be 0"):
         PtyBoard(_device(), speed=-1.0)
+
+
+def test_two_boards_do_not_share_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "board"
+    with PtyBoard(_device(), path=path) as board:
+        with pytest.raises(SourceError, match="where another board is; name another path"):
+            PtyBoard(_device(), path=path).start()
+        Port(board.path).close()
+    assert not path.is_symlink()

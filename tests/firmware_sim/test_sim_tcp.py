@@ -143,6 +143,7 @@ def test_a_reader_that_stops_reading_costs_frames_and_not_memory() -> None:
         deadline = time.monotonic() + 10.0
         while board.device.n_frames_sent < 10_000 and time.monotonic() < deadline:
             time.sleep(0.02)
+        time.sleep(0.05)  # what was sent last may be on its way into the queue
         n_held = server._n_queued
         decoder = ReferenceDecoder()
         items: list = []
