@@ -62,7 +62,7 @@ def command(*, data: Path | None, out: Path | None, seconds: float) -> None:
     if data is None:
         click.echo("with recordings of real people:  streamrnn demo --data DIR   (docs/data.md)")
     click.echo(
-        "with your own board:             streamrnn record serial:/dev/ttyACM0 -o first.mcap"
+        "with your own board:             streamrnn devices; streamrnn probe serial:auto"
     )
 
 
