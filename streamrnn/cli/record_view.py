@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from rich.text import Text
 
 from streamrnn.cli.channel_table import ChannelTable, one_line
 from streamrnn.cli.live import say, times
+from streamrnn.cli.log_lines import LogLines
 from streamrnn.cli.record_file import progress
 from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Item
@@ -107,7 +107,7 @@ class Lines:
     def __init__(self, flow: Flow, recording: Recording) -> None:
         self._flow = flow
         self._recording = recording
-        self._begin_s = self._shown_s = time.monotonic()
+        self._shown_s, self._shown_n = time.monotonic(), 0
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -117,7 +117,9 @@ class Lines:
         """Do nothing."""
 
     def items(self, items: Sequence[Item]) -> None:
-        """Do nothing: lines show counts alone."""
+        """Note what had waited: it says nothing of the rate."""
+        if not self._shown_n and (n_frames := self._recording.recorder.n_frames):
+            self._shown_s, self._shown_n = time.monotonic(), n_frames
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Say each prompt, and what became of a gesture."""
@@ -143,8 +145,9 @@ class Lines:
         """Say the counts once a second where no prompts are said."""
         now_s = time.monotonic()
         if self._recording.guide is None and now_s - self._shown_s >= LINE_S:
-            self._shown_s = now_s
-            rate = self._recording.recorder.n_frames / (now_s - self._begin_s)
+            n_frames = self._recording.recorder.n_frames
+            rate = (n_frames - self._shown_n) / (now_s - self._shown_s)
+            self._shown_s, self._shown_n = now_s, n_frames
             say(f"{progress(self._flow, self._recording)}, {rate:.0f} frames/s")
 
 
@@ -175,7 +178,7 @@ class Picture:
         self._remarks: deque[tuple[float, str]] = deque(maxlen=_MAX_REMARKS)
         self._arrived: deque[tuple[float, int]] = deque(maxlen=100)
         self._drawn_s = 0.0
-        self._log = _Log(self)
+        self._log = LogLines(self.remark)
         # Drawn by the loop itself: what is shown is then never half of something.
         self._live = Live(console=console, get_renderable=self.picture, auto_refresh=False)
 
@@ -300,25 +303,6 @@ class Picture:
             return 0.0
         (first_s, first), (last_s, last) = self._arrived[0], self._arrived[-1]
         return (last - first) / (last_s - first_s) if last_s > first_s else 0.0
-
-
-class _Log(logging.Handler):
-    """Has the log's lines shown within the picture, which they would tear."""
-
-    def __init__(self, screen: Picture) -> None:
-        super().__init__(logging.WARNING)
-        self._screen = screen
-        self._before: list[logging.Handler] = []
-
-    def begin(self) -> None:
-        root = logging.getLogger()
-        self._before, root.handlers = root.handlers, [self]
-
-    def end(self) -> None:
-        logging.getLogger().handlers = self._before
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._screen.remark(record.getMessage())
 
 
 def _n_rows(text: Text, console: Console) -> int:

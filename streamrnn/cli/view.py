@@ -13,6 +13,7 @@ from rich.text import Text
 
 from streamrnn.cli.channel_table import MAX_CHANNELS, ChannelTable, one_line
 from streamrnn.cli.live import say
+from streamrnn.cli.log_lines import LogLines
 from streamrnn.core.records import Event, GapRecord, Record
 from streamrnn.core.text import printable
 from streamrnn.core.types import Frames, Item
@@ -44,6 +45,7 @@ class View:
         rate_hz = source.info.rate_hz or pipeline.bundle.stream_hz
         self._table = ChannelTable(source.info.channel_names, rate_hz)
         self._records: deque[Event | GapRecord] = deque(maxlen=8)
+        self._log = LogLines(lambda line: console.print(one_line(line), soft_wrap=True))
         self._live = Live(
             console=console,
             get_renderable=self.picture,
@@ -53,7 +55,8 @@ class View:
         )
 
     def __enter__(self) -> View:
-        """Begin to draw."""
+        """Begin to draw; the log's lines come above."""
+        self._log.begin()
         self._live.start()
         return self
 
@@ -65,6 +68,7 @@ class View:
     ) -> None:
         """Leave the last picture and stop."""
         self._live.stop()
+        self._log.end()
 
     def item(self, item: Item) -> None:
         """Take an item of the stream."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.sessions.rate import fitted_rate_hz
+from streamrnn.sessions.rate import arrival_rate_hz, fitted_rate_hz
 from streamrnn.sessions.session import Session
 
 
@@ -24,15 +24,17 @@ def describe(session: Session) -> dict[str, Any]:
     """
     info, frames = session.info, session.frames
     is_counted = session.metadata.get("clock") == "counted"
-    measured_us = session.host_ns // 1000 if is_counted else frames.t_us
-    rate_hz = round(fitted_rate_hz(frames.seq, measured_us), 6)
+    if is_counted:
+        rate_hz = arrival_rate_hz(frames.seq, session.host_ns // 1000)
+    else:
+        rate_hz = fitted_rate_hz(frames.seq, frames.t_us)
     return {
         "kind": "session",
         "n_frames": len(frames),
         "duration_s": session.duration_s,
         "rate_hz": info.rate_hz,
-        "fitted_rate_hz": 0.0 if is_counted else rate_hz,
-        "arrival_rate_hz": rate_hz if is_counted else 0.0,
+        "fitted_rate_hz": 0.0 if is_counted else round(rate_hz, 6),
+        "arrival_rate_hz": round(rate_hz, 6) if is_counted else 0.0,
         "channels": _channels(session),
         "gaps": _gaps(session),
         "labels": _labels(session),

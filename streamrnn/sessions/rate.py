@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from streamrnn.core.types import F64, I64
@@ -34,6 +36,20 @@ def fitted_rate_hz(seq: I64, t_us: I64) -> float:
     if not moving.any():
         return 0.0
     return float(np.median(d_seq[moving] / d_t[moving]) * 1e6)
+
+
+def arrival_rate_hz(seq: I64, host_us: I64) -> float:
+    """Return the rate at which frames without a clock arrived, in the longest unbroken stretch.
+
+    Such a stream does not say what a break lacks, so that numbers across one mean nothing.
+
+    Parameters
+    ----------
+    seq, host_us : int64 (N,)
+    """
+    edges = [0, *(np.flatnonzero(np.diff(seq) != 1) + 1).tolist(), len(seq)]
+    a, b = max(itertools.pairwise(edges), key=lambda part: part[1] - part[0])
+    return fitted_rate_hz(seq[a:b], host_us[a:b])
 
 
 def sequence_of_times(t_us: I64) -> tuple[I64, float]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -56,8 +57,11 @@ def test_the_picture_shows_channels_probabilities_events_and_counts(
         above = view.beside(Terminal())
         above.write(b'{"type":"event"}\n')
         above.flush()
+        logging.getLogger("streamrnn").warning("board is back\x1b[2J")
         view.close()
     drawn = screen.getvalue()
+    assert "board is back" in drawn
+    assert "\x1b[2J" not in drawn
     for words in ("acc_x", "gyro_z", "█", "300 frames", "circle start  0.91", '{"type":"event"}'):
         assert words in drawn
     for label in pipeline.bundle.labels:

@@ -12,7 +12,7 @@ from streamrnn.evaluation.inspection import copies, signal
 from streamrnn.evaluation.inspection.finding import Hit, Place
 from streamrnn.features.sensors import motion_order, triads
 from streamrnn.sessions.digest import frames_digest
-from streamrnn.sessions.rate import fitted_rate_hz
+from streamrnn.sessions.rate import arrival_rate_hz, fitted_rate_hz
 from streamrnn.sessions.session import Session
 
 #: A recording that one label covers to this share is a trial.
@@ -114,7 +114,6 @@ def record(name: str, session: Session, *, is_test: bool = False) -> Recording:
     gaps = np.flatnonzero(missing)
     is_counted = session.metadata.get("clock") == "counted"
     is_nominal = session.metadata.get("rate") == "nominal"
-    measured_us = session.host_ns // 1000 if is_counted else frames.t_us
     labels = sorted(
         (label for label in session.labels if label.name != NULL_NAME),
         key=lambda label: (label.start_us, label.end_us),
@@ -134,7 +133,9 @@ def record(name: str, session: Session, *, is_test: bool = False) -> Recording:
         n_gaps=len(gaps),
         longest_gap_s=float(np.diff(frames.t_us)[gaps].max()) / 1e6 if len(gaps) else 0.0,
         clock="counted" if is_counted else "nominal" if is_nominal else "measured",
-        fitted_hz=fitted_rate_hz(frames.seq, measured_us),
+        fitted_hz=arrival_rate_hz(frames.seq, session.host_ns // 1000)
+        if is_counted
+        else fitted_rate_hz(frames.seq, frames.t_us),
         gravity=_gravity(frames.x, session.info),
         digest=frames_digest(session),
         marks=copies.marks(frames.x, session.info.channels),
