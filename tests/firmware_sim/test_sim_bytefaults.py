@@ -6,7 +6,7 @@ import itertools
 from dataclasses import asdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.faults import (
@@ -45,6 +45,7 @@ def _apply(plan: FaultPlan, data: bytes, sizes: list[int], seed: int) -> tuple[b
 
 
 @pytest.mark.parametrize("table", TABLES, ids=BYTE_KINDS)
+@settings(max_examples=20)
 @given(sizes=st.lists(st.integers(1, 300), min_size=1, max_size=6), seed=st.integers(0, 99))
 def test_how_bytes_are_cut_changes_nothing(
     table: dict[str, object], sizes: list[int], seed: int
@@ -58,6 +59,7 @@ def test_how_bytes_are_cut_changes_nothing(
     assert abs(truth["n_byte_faults"] - whole_truth["n_byte_faults"]) <= 1
 
 
+@settings(max_examples=30)
 @given(kinds=st.lists(st.sampled_from(TABLES), min_size=1), seed=st.integers(0, 999))
 def test_lengths_add_up(kinds: list[dict[str, object]], seed: int) -> None:
     data = _bytes(5000)

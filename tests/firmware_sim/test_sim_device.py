@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sim_host import ENCODER, acks_in, frames_of, markers_in, same_frames, start
 
@@ -83,6 +83,7 @@ def test_the_clock_of_frames_starts_with_start() -> None:
     assert host.device.truth == markers_in(host.items)
 
 
+@settings(max_examples=20)
 @given(times=st.lists(st.integers(0, 400_000), min_size=1, max_size=30))
 def test_when_it_is_polled_changes_no_byte(times: list[int]) -> None:
     lazy, eager = _device(seconds=1.0), _device(seconds=1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sim_host import ENCODER, frames_of, start
 
@@ -141,6 +141,7 @@ def test_a_uart_delays_but_loses_nothing_that_it_has_time_for() -> None:
     assert decoder.counters.n_lost_frames == 0
 
 
+@settings(max_examples=20)
 @given(times=st.lists(st.integers(0, 300_000), min_size=1, max_size=30))
 def test_when_it_is_polled_changes_no_byte(times: list[int]) -> None:
     options = {

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.origins.noise import Noise, NoisyOrigin, from_rows, noise_from_table
@@ -59,6 +59,7 @@ def _run(noises: list[Noise], n: int, seed: int = 1, value: float = 1.0) -> np.n
 
 
 @pytest.mark.parametrize("kind", TABLES)
+@settings(max_examples=15)
 @given(sizes=st.lists(st.integers(1, 200), min_size=1, max_size=5))
 def test_the_size_of_the_blocks_changes_nothing(kind: str, sizes: list[int]) -> None:
     origin = NoisyOrigin(Constant(), [_make(kind)], 5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sim_host import acks_in, frames_of, markers_in, same_frames, start
 
@@ -70,6 +70,7 @@ def sessions(draw: st.DrawFn) -> Session:
     return _session(x, seq, t_us, labels, rate_hz)
 
 
+@settings(max_examples=25)
 @given(session=sessions(), k=st.sampled_from([None, 1, 2, 5, 40]))
 def test_playback_gives_the_session_back(session: Session, k: int | None) -> None:
     for decoder in (WireDecoder(), ReferenceDecoder()):

@@ -70,7 +70,11 @@ def test_no_piece_is_too_long_for_a_datagram(tmp_path: Path) -> None:
     assert max(map(len, pieces)) <= MAX_PIECE_BYTES
 
 
-@given(content=st.binary(min_size=1, max_size=2000), hz=st.floats(1.0, 1e5))
+@given(
+    # What begins as a session does is taken for one.
+    content=st.binary(min_size=1, max_size=2000).filter(lambda data: data[:5] != b"\x89MCAP"),
+    hz=st.floats(1.0, 1e5),
+)
 @settings(max_examples=30)
 def test_any_file_gives_its_bytes(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, hz: float

@@ -176,7 +176,7 @@ _VALUES = st.recursive(
 _KIND = st.sampled_from([*KINDS, "white", "hum", "dropout"])
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     document=st.fixed_dictionaries(
         {},

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_classifier import LinearClassifier, frame_classes, n_events
 
@@ -31,6 +31,7 @@ def _drain(origin: SignalOrigin, sizes: itertools.cycle) -> tuple[bytes, list, l
             return b"".join(rows), marks, t_us
 
 
+@settings(max_examples=20)
 @given(sizes=st.lists(st.integers(1, 700), min_size=1, max_size=6))
 def test_the_size_of_the_blocks_changes_nothing(sizes: list[int]) -> None:
     def origin() -> SignalOrigin:
