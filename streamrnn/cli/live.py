@@ -198,6 +198,10 @@ def times(n: int) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def say_summary(stats: Stats, source: Source) -> None:
     """Print the counts of a run as one line, unless nobody listens to its output any more."""
     values = stats.values
@@ -212,18 +216,19 @@ def say_summary(stats: Stats, source: Source) -> None:
     rate = rate_text(values["timing"]) if "timing" in values else ""
     parts = [
         f"{values['stream_s']:.1f} s{rate and f' {rate}'}",
-        f"{values['n_frames']} frames",
-        f"{values['n_events']} events",
-        f"{values['n_missing_frames']} frames missing",
+        _count(values["n_frames"], "frame"),
+        _count(values["n_events"], "event"),
+        f"{_count(values['n_missing_frames'], 'frame')} missing",
     ]
+    if counters["n_overrun_frames"]:
+        parts.append(f"{counters['n_overrun_frames']} dropped here")
     for count, what in (
-        (counters["n_overrun_frames"], "dropped here"),
-        (values["n_gaps"], "gaps"),
-        (counters["n_duplicate_frames"], "duplicate frames"),
-        (values["n_invalid_frames"], "invalid frames"),
+        (values["n_gaps"], "gap"),
+        (counters["n_duplicate_frames"], "duplicate frame"),
+        (values["n_invalid_frames"], "invalid frame"),
     ):
         if count:
-            parts.append(f"{count} {what if count > 1 else what.removesuffix('s')}")
+            parts.append(_count(count, what))
     if counters["n_unplugs"]:
         parts.append(f"unplugged {times(counters['n_unplugs'])}")
     parts += damage_of(source).words()

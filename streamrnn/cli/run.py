@@ -125,6 +125,10 @@ def command(
             sinks.append(recorder)
             watchers.append(recorder.push)
             on_tick = partial(recorder.tick, tape)
+        if latency:  # before the view: its table comes when the view is over
+            from streamrnn.cli.latency import watch_latency
+
+            stack.enter_context(watch_latency(timer, live=not view))
         if view:
             from streamrnn.cli.view import open_view
 
@@ -134,10 +138,6 @@ def command(
                 sinks.append(screen)
                 watchers.append(screen.item)
                 out = screen.beside(out)
-        if latency:
-            from streamrnn.cli.latency import watch_latency
-
-            stack.enter_context(watch_latency(timer, live=not view))
         sinks.insert(0, JsonlSink(out, stats=stats))
         stop = stack.enter_context(stop_on_signals())
         result = run_stream(

@@ -55,7 +55,7 @@ def test_a_stream_at_another_rate_is_resampled_and_that_is_said_once(capsys, tmp
     assert first == f"the stream runs at {rate_hz:g} Hz, the model at 104 Hz: resampled"
     n = len(session)
     at = f"at {rate_hz:.{2 if rate_hz < 200 else 1}f} Hz"
-    assert last == f"the stream ended: 8.0 s {at}, {n} frames, 2 events, 1 frames missing, 1 gap"
+    assert last == f"the stream ended: 8.0 s {at}, {n} frames, 2 events, 1 frame missing, 1 gap"
     *records, _ = records_of(out)
     expected = run_session(model, session, get_backend("cpu"))
     assert [r["seq"] for r in records] == [r.seq for r in expected]
