@@ -82,11 +82,14 @@ class Board:
 
     # ---- the host's side
 
-    def handle(self, data: bytes) -> None:
-        """Take bytes from the host; they are lost while the cable is out."""
+    def handle(self, data: bytes, now_us: int | None = None) -> None:
+        """Take bytes from the host; they are lost while the cable is out.
+
+        `now_us` is the true time, where it is known.
+        """
         if not self.is_plugged:
             return
-        self.device.handle(data)
+        self.device.handle(data, now_us)
         if self._first_start_us is None and self.device.has_started:
             self._begin_stream()
 

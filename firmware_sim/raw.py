@@ -52,7 +52,7 @@ class RawBoard:
         self.now_us = 0
         self._look()
 
-    def handle(self, data: bytes) -> None:
+    def handle(self, data: bytes, now_us: int | None = None) -> None:
         """Take no notice of commands."""
 
     def poll(self, now_us: int) -> list[tuple[bytes, int]]:

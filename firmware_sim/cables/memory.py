@@ -104,7 +104,7 @@ class MemoryLink:
         """Send commands to the board."""
         if not self._is_open:
             raise LinkLostError(f"{self.name} is not open")
-        self.board.handle(data)
+        self.board.handle(data, None if self._pace.is_free else self._pace.now_us())
 
     def close(self) -> None:
         """Disconnect; the board runs on."""

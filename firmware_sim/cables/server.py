@@ -262,7 +262,7 @@ class BoardServer:
         if readable and (data := self._cable.receive()):
             # A host that asks on and on and reads no answer is not heard any more.
             if self._n_heard < _MAX_HEARD_BYTES:
-                self.board.handle(data)
+                self.board.handle(data, None if self._pace.is_free else self._pace.now_us())
             self._n_heard += len(data)
         return False
 

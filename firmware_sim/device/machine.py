@@ -222,8 +222,12 @@ class Device:
 
     # ---- in
 
-    def handle(self, data: bytes) -> None:
-        """Take bytes from the host; the answers come with the next `poll`."""
+    def handle(self, data: bytes, now_us: int | None = None) -> None:
+        """Take bytes from the host; the answers come with the next `poll`.
+
+        A PONG carries the board's clock at `now_us`, true time, where that is known: links that run
+        in real time poll seldom, and read when something comes.
+        """
         if self.writer is not None:
             return
         if self._now_us < self._power_us or self._clock_us < self._boot_delay_us:
@@ -231,6 +235,9 @@ class Device:
         for item in self._requests.read(data, self._clock_us):
             t_us = self._stamp_us()
             if isinstance(item, Ping):
+                if now_us is not None:
+                    behind_us = self._clock.board_us(max(now_us, self._now_us)) - self._clock_us
+                    t_us += max(0, behind_us)
                 pong = self._encoder.pong(item.token, self.next_seq, t_us)
                 self._replies.append(self._packet(pong, PacketType.PONG, t_us))
                 continue

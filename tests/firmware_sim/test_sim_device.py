@@ -234,6 +234,8 @@ def test_ping_is_answered_with_the_clock_of_the_board() -> None:
     host.device.handle(ENCODER.ping(4242))
     assert host.device.next_due_us() == 77_000
     assert host.poll(77_000) == [Pong(4242, 77_000)]
+    host.device.handle(ENCODER.ping(4243), 79_500)  # between two polls
+    assert host.poll(80_000) == [Pong(4243, 79_500)]
 
 
 @given(st.binary(max_size=400))
