@@ -61,9 +61,7 @@ def command(*, data: Path | None, out: Path | None, seconds: float) -> None:
             click.echo(f"the model and the sessions are in {out}")
     if data is None:
         click.echo("with recordings of real people:  streamrnn demo --data DIR   (docs/data.md)")
-    click.echo(
-        "with your own board:             streamrnn devices; streamrnn probe serial:auto"
-    )
+    click.echo("with your own board:             streamrnn devices; streamrnn probe serial:auto")
 
 
 @contextmanager
