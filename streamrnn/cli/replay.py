@@ -109,6 +109,8 @@ def command(
         stop = stack.enter_context(stop_on_signals())
         sinks = [JsonlSink(sys.stdout.buffer, stats=stats)]
         result = run_stream(source, pipeline, sinks, stop=stop, drop=False)
+        if recorded is not None and result.values["ended"] == "end":
+            recorded.finish()
     say_summary(result, source)
     if result.values["ended"] != "end":
         return

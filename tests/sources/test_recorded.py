@@ -79,3 +79,17 @@ def test_fewer_or_other_bytes_are_noticed() -> None:
     other = RecordedLink(Sender(b"abxd", 2), Expected.of([b"abcd"]))
     reads_of(other)
     assert not other.is_whole
+
+
+def test_what_follows_the_end_of_a_stream_is_read_too() -> None:
+    """The packet that ends it comes twice; whoever decodes stops at the first."""
+    link = RecordedLink(Sender(b"abcdefgh", 3), Expected.of([b"abcde", b"", b"fgh"]))
+    link.open()
+    assert link.read(0.0) == b"abc"
+    assert not link.is_whole
+    link.finish()
+    assert link.is_whole
+    short = RecordedLink(Sender(b"ab", 3), Expected.of([b"abcde"]))
+    short.open()
+    short.finish()
+    assert not short.is_whole
