@@ -55,6 +55,7 @@ class Detector:
         self._lines = LineDecoder(self._options, self._rate_hz, self._words)
         self.format: str | None = None
         self._decoder: WireDecoder | LineDecoder | TextDecoder = self._wire
+        self._listener: Listener | None = None
         self.push: Callable[[Bytes], list[Any]] = self._detect
         if self._options.format == "wire":
             self._decide("wire", self._wire)
@@ -89,7 +90,7 @@ class Detector:
     @property
     def last_words(self) -> str:
         """The newest text between the data: a panic, a boot message, a log; escaped, bounded."""
-        return self._words.last
+        return self._words.last if self._listener is None else self._listener.last
 
     @property
     def n_text_lines(self) -> int:
@@ -155,4 +156,5 @@ class Detector:
         if isinstance(decoder, LineDecoder):
             self.push = decoder.push  # it hears words itself
         else:
-            self.push = Listener(decoder, self._words, form == "wire").push
+            self._listener = Listener(decoder, self._words, form == "wire")
+            self.push = self._listener.push

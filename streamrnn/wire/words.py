@@ -150,6 +150,15 @@ class Listener:
         self._unended = b""
         self._n_refused = decoder.n_refused
 
+    @property
+    def last(self) -> str:
+        """The newest words; a board that panics and falls silent ends no packet behind them."""
+        words = Words()
+        words.last = self._words.last
+        if self._is_wire:
+            words.take_from_packets(self._unended)
+        return words.last
+
     def push(self, data: bytes | bytearray | memoryview) -> list[Any]:
         """Return what the decoder makes of the bytes."""
         if not isinstance(data, bytes):

@@ -102,3 +102,15 @@ def test_words_are_escaped_and_bounded_and_noise_is_not_words() -> None:
     words.take(b"Low battery")
     words.take(b"WiFi connected")
     assert words.last == "WiFi connected"
+
+
+def test_a_board_that_panics_and_falls_silent_is_heard() -> None:
+    hello = make_hello()
+    reader = detector()
+    reader.push(ENCODER.hello(hello) + data(hello, 0))
+    assert reader.last_words == ""
+    reader.push(PANIC)
+    assert reader.last_words == PANIC_WORDS
+    assert reader.last_words == PANIC_WORDS  # asking changes nothing
+    reader.push(b"\0" + data(hello, 1))
+    assert reader.last_words == PANIC_WORDS
