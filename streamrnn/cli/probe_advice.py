@@ -234,4 +234,5 @@ def next_command(d: dict[str, Any], opened: Opened) -> str:
     parts = ["streamrnn", "record", shlex.quote(url), "-o", "first.mcap"]
     if not d["nominal_hz"]:
         parts += ["--rate", f"{round_rate_hz(d['measured_hz']):g}" if d["measured_hz"] else "HZ"]
+    parts += ["--subject", "me", "--gestures", "left,right"]  # an example to be changed
     return " ".join(parts)

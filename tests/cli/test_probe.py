@@ -61,7 +61,8 @@ def test_a_board_is_described_and_the_next_command_named(
         [f"{kind}_{axis}", unit] for kind, unit in (("acc", "g"), ("gyro", "dps")) for axis in "xyz"
     ]
     assert all(len(row[5]) == 40 for row in rows)
-    assert lines[-1] == f"  next      streamrnn record serial:{board} -o first.mcap"
+    guided = "-o first.mcap --subject me --gestures left,right"
+    assert lines[-1] == f"  next      streamrnn record serial:{board} {guided}"
     main(capsys, *shlex.split(lines[-1].split("streamrnn ")[1])[:2], "--help")
 
 
@@ -308,5 +309,6 @@ def test_the_next_command_names_the_board_by_its_number(monkeypatch: pytest.Monk
     command = next_command(document, opened)
     assert command == (
         "streamrnn record 'serial:usb=A1?baud=9600&names=a,b' -o first.mcap --rate 98.5"
+        " --subject me --gestures left,right"
     )
     assert next_command({**document, "n_frames": 0}, opened) == ""
