@@ -180,7 +180,7 @@ def ready_backend(bundle: Bundle, name: str) -> Backend:
 
 
 def start(pipeline: Pipeline, info: StreamInfo) -> None:
-    """Have a pipeline take the layout of a stream, and say if it is not at the expected rate.
+    """Have a pipeline take the layout of a stream, and say what of it is not as expected.
 
     Raises
     ------
@@ -188,6 +188,9 @@ def start(pipeline: Pipeline, info: StreamInfo) -> None:
         The stream does not fit the model.
     """
     pipeline.start(info)
+    if pipeline.bundle.matches_by_place(info):
+        names = ", ".join(printable(c.name, 40) for c in pipeline.bundle.channels)
+        say(f"the stream names no channels: its columns are taken for {names}, in this order")
     if pipeline.resampled_hz is not None:
         stream_hz, model_hz = pipeline.resampled_hz
         say(f"the stream runs at {stream_hz:g} Hz, the model at {model_hz:g} Hz: resampled")

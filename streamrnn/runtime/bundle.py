@@ -201,6 +201,10 @@ class Bundle:
             "send these channels, or take a model trained on what the stream has"
         )
 
+    def matches_by_place(self, info: StreamInfo) -> bool:
+        """Return True if a stream without names is taken column by column, see `column_indices`."""
+        return _is_generic(info) and info.channel_names != tuple(c.name for c in self.channels)
+
     def check_stream(self, info: StreamInfo) -> None:
         """Raise `ConfigError` (one line: what differs, what to do) if a stream does not fit."""
         columns = self.column_indices(info)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from system_make import Command, board, events_of
+from system_make import Command, board, events_of, write_session
 
 from streamrnn.sessions.reader import read_session
 
@@ -107,3 +107,21 @@ def test_an_unplugged_board_is_a_gap_and_the_run_goes_on(
     stats = records[-1]
     assert stats["source"]["n_unplugs"] == 1
     assert stats["n_frames"] + stats["n_missing_frames"] == 400
+
+
+def test_columns_without_names_are_taken_in_order_and_that_is_said(
+    streamrnn: Command, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, _ = trained
+    nameless = write_session(tmp_path / "n.mcap", names=("ch0", "ch1", "ch2"))
+    named = write_session(tmp_path / "a.mcap")
+    code, out, err = streamrnn("run", model, "--source", f"file:{nameless}", "--no-stats")
+    assert code == 0
+    line = (
+        "the stream names no channels: its columns are taken for acc_x, acc_y, acc_z, in this order"
+    )
+    assert err.splitlines()[0] == line
+    code, same, err = streamrnn("run", model, "--source", f"file:{named}", "--no-stats")
+    assert code == 0
+    assert line not in err
+    assert out == same
