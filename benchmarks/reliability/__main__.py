@@ -65,6 +65,7 @@ def run_bar(name: str, is_quick: bool, kept: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=f"reliability-{name}-") as folder:
         outcome = bar(Form(is_quick, Path(folder), part_path))
     took_s = monotonic() - begin_s
+    # Of a bar that was interrupted, these are the seconds of its last stretch.
     result = {"date": document.today(), "seconds": round(took_s, 1), **outcome.to_dict()}
     replace_text(done_path, json.dumps(result, indent=2) + "\n")
     part_path.unlink(missing_ok=True)

@@ -86,7 +86,7 @@ def write_page(document: Mapping[str, Any], page: Path = PAGE) -> None:
 
 
 def _of_bar(result: Result) -> str:
-    parts = [f"Measured {result['date']}, in {result['seconds']:.0f} s."]
+    parts = [f"Measured {result['date']}."]
     if result["rows"]:
         parts.append(markdown(result["rows"]))
     if result["notes"]:
