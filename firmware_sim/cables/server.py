@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 import time
 from collections import deque
-from typing import Any, Protocol
+from typing import Protocol
 
 from firmware_sim.board import Board
 from firmware_sim.cables.pace import Pace
+from firmware_sim.cables.worker import Worker
 from firmware_sim.device import Device
 from firmware_sim.raw import RawBoard
 
@@ -93,7 +93,7 @@ class Cable(Protocol):
         ...
 
 
-class BoardServer:
+class BoardServer(Worker):
     """Serves a board on a cable.
 
     Readers may come and go. In (sped-up) real time the board never waits for a reader: frames that
@@ -127,6 +127,7 @@ class BoardServer:
     def __init__(
         self, board: Board | RawBoard | Device, cable: Cable, *, speed: float = 1.0
     ) -> None:
+        super().__init__("board")
         self.board: Board | RawBoard = Board(board) if isinstance(board, Device) else board
         self.finished = threading.Event()
         self.error: BaseException | None = None
@@ -145,50 +146,20 @@ class BoardServer:
         self._n_written = 0
         self._n_heard = 0
         self._held_us: int | None = None
-        self._wake_r, self._wake_w = -1, -1
-        self._thread: threading.Thread | None = None
 
     @property
     def path(self) -> str:
         """What a reader opens."""
         return self._cable.address
 
-    def start(self) -> Any:
-        """Put the cable in and begin to serve it; return itself.
-
-        Raises
-        ------
-        SourceError
-            The cable cannot be had.
-        """
+    def _prepare(self) -> None:
+        """Put the cable in, or raise `SourceError`."""
         try:
             self._plug()
         except BaseException:
             self._unplug()
             raise
-        self._wake_r, self._wake_w = os.pipe()
         self._pace = Pace(self._pace.speed)
-        self._thread = threading.Thread(target=self._run, name="board", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Pull the cable for good; harmless when called twice."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        os.write(self._wake_w, b"x")
-        thread.join()
-        os.close(self._wake_r)
-        os.close(self._wake_w)
-
-    def __enter__(self) -> Any:
-        """Start."""
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.stop()
 
     def _plug(self) -> None:
         self._cable.plug()

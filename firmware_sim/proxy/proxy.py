@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
-import threading
 import time
 from collections import deque
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 
 from firmware_sim.cables.address import shown
 from firmware_sim.cables.tcp import listen
+from firmware_sim.cables.worker import Worker
 from firmware_sim.faults import BYTE_KINDS, ByteFaults, FaultPlan
 from firmware_sim.faults.schedule import Schedule
 from firmware_sim.proxy.lane import MAX_WAITING_BYTES, Connection, Lane
@@ -30,7 +29,7 @@ _BYTES = ("bytes_in", "bytes_out", "bytes_back", "slow_bytes", "cut_bytes")
 _COUNTS = (*_BYTES, "connections", "refused", *(f"{kind}s" for kind in TIMED_KINDS))
 
 
-class FaultProxy:
+class FaultProxy(Worker):
     """Stands between clients and a server; damages what the server says. It runs in a thread.
 
     What the clients say passes unharmed. Times count from the first byte of the server on.
@@ -67,6 +66,7 @@ class FaultProxy:
                 raise ConfigError(
                     f"fault {fault.kind!r} needs a simulated board; a connection can have {known}"
                 )
+        super().__init__("proxy")
         self.error: BaseException | None = None
         self._host, self._port, self._target = host, port, target
         self._plan = plan
@@ -79,42 +79,18 @@ class FaultProxy:
         self._room, self._bytes_per_us, self._allowed, self._allowed_us = 0, 0.0, 0.0, 0
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._log: deque[dict[str, Any]] = deque(maxlen=_MAX_LOG)
-        self._wake_r, self._wake_w = -1, -1
-        self._thread: threading.Thread | None = None
 
     @property
     def address(self) -> str:
         """``tcp:HOST:PORT`` where it listens."""
         return f"tcp:{shown(self._host, self._port)}"
 
-    def start(self) -> Self:
+    def _prepare(self) -> None:
         """Listen, or raise `SourceError`."""
         try:
             self._listen()
         except OSError as error:
             raise SourceError(f"cannot listen on {self.address}: {error.strerror}") from error
-        self._wake_r, self._wake_w = os.pipe()
-        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Close everything; harmless when called twice."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        os.write(self._wake_w, b"x")
-        thread.join()
-        os.close(self._wake_r)
-        os.close(self._wake_w)
-
-    def __enter__(self) -> Self:
-        """Start."""
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.stop()
 
     def truth(self) -> dict[str, Any]:
         """Return counts of bytes and of every fault.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -14,6 +17,22 @@ from streamrnn.wire.packet import Ack, WireItem
 from streamrnn.wire.reference import ReferenceDecoder
 
 ENCODER = Encoder()
+
+
+@contextmanager
+def run_program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A simulator in a process of its own, as a user runs it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "firmware_sim", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def start(request_id: int = 1) -> bytes:

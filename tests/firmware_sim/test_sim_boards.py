@@ -6,33 +6,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mosquitto_broker import free_port, running_broker
-from sim_host import ENCODER, frames_of, read_to_end
+from sim_host import ENCODER, frames_of, read_to_end, run_program
 
 from streamrnn.core.types import StreamInfo
 from streamrnn.sources.serial import SerialLink
 from streamrnn.sources.tcp import TcpLink
-
-
-@contextmanager
-def _run(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "firmware_sim", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _addresses(process: subprocess.Popen[str], n: int) -> list[str]:
@@ -45,7 +27,7 @@ def test_three_boards_on_tcp_are_three_boards(tmp_path: Path) -> None:
     arguments = ["--boards", "3", "--link", "tcp", "--seconds", "2", "--speed", "0"]
     infos: list[StreamInfo] = []
     samples: set[bytes] = set()
-    with _run(*arguments, "--truth", truth) as process:
+    with run_program(*arguments, "--truth", truth) as process:
         addresses = _addresses(process, 3)
         for address in addresses:
             link = TcpLink("127.0.0.1", int(address.rpartition(":")[2]))
@@ -66,7 +48,7 @@ def test_three_boards_on_tcp_are_three_boards(tmp_path: Path) -> None:
 
 def test_two_boards_on_terminals_and_an_end_by_signal(tmp_path: Path) -> None:
     arguments = ["--boards", "2", "--path", str(tmp_path / "tty{n}")]
-    with _run(*arguments) as process:
+    with run_program(*arguments) as process:
         paths = _addresses(process, 2)
         assert paths == [str(tmp_path / "tty1"), str(tmp_path / "tty2")]
         link = SerialLink(paths[1])
@@ -85,7 +67,7 @@ def test_two_boards_on_terminals_and_an_end_by_signal(tmp_path: Path) -> None:
 
 def test_a_program_with_a_client_that_does_not_read_ends_by_signal() -> None:
     arguments = ["--link", "tcp:0", "--speed", "0"]
-    with _run(*arguments) as process:
+    with run_program(*arguments) as process:
         (address,) = _addresses(process, 1)
         link = TcpLink("127.0.0.1", int(address.rpartition(":")[2]))
         link.open()
@@ -97,11 +79,11 @@ def test_a_program_with_a_client_that_does_not_read_ends_by_signal() -> None:
 
 def test_udp_boards_count_their_ports_up_and_mqtt_boards_their_topics(tmp_path: Path) -> None:
     port = min(free_port(), 60_000)
-    with _run("--boards", "2", "--link", f"udp:{port}") as process:
+    with run_program("--boards", "2", "--link", f"udp:{port}") as process:
         addresses = _addresses(process, 2)
     assert addresses == [f"udp:127.0.0.1:{port}", f"udp:127.0.0.1:{port + 1}"]
     with running_broker(tmp_path) as broker:
         link = f"mqtt:127.0.0.1:{broker.port}/glove/{{n}}"
-        with _run("--boards", "2", "--link", link) as process:
+        with run_program("--boards", "2", "--link", link) as process:
             addresses = _addresses(process, 2)
     assert [address[-8:] for address in addresses] == ["/glove/1", "/glove/2"]

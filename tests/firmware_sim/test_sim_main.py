@@ -9,33 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sim_host import frames_of, markers_in, start
+from sim_host import frames_of, markers_in, run_program, start
 
 from firmware_sim.__main__ import main
 from firmware_sim.signals import SignalOrigin, simulate
 from streamrnn.core.types import End
 from streamrnn.sessions.writer import SessionWriter
 from streamrnn.wire.reference import ReferenceDecoder
-
-
-@contextmanager
-def _run(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "firmware_sim", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _path_of(process: subprocess.Popen[str]) -> str:
@@ -62,7 +45,9 @@ def _read_port(path: str) -> tuple[list, ReferenceDecoder]:
 def test_signals_on_a_pty_with_their_truth(tmp_path: Path) -> None:
     truth = tmp_path / "truth.jsonl"
     arguments = ["--signals", "--link", "pty", "--person", "4", "--seed", "2", "--seconds", "10"]
-    with _run(*arguments, "--speed", "0", "--fault", "drop:0.05", "--truth", str(truth)) as process:
+    with run_program(
+        *arguments, "--speed", "0", "--fault", "drop:0.05", "--truth", str(truth)
+    ) as process:
         items, decoder = _read_port(_path_of(process))
         assert process.wait(5.0) == 0
     lines = [json.loads(line) for line in truth.read_text().splitlines()]
@@ -82,7 +67,7 @@ def test_playback_on_a_pty(tmp_path: Path) -> None:
     with SessionWriter(path, SignalOrigin().hello.stream_info()) as writer:
         writer.write(frames)
     link = tmp_path / "board"
-    with _run("--playback", str(path), "--speed", "0", "--path", str(link)) as process:
+    with run_program("--playback", str(path), "--speed", "0", "--path", str(link)) as process:
         assert _path_of(process) == str(link)
         items, _ = _read_port(str(link))
         assert process.wait(5.0) == 0
@@ -92,7 +77,7 @@ def test_playback_on_a_pty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
     link = tmp_path / "board"
-    with _run("--path", str(link)) as process:
+    with run_program("--path", str(link)) as process:
         assert _path_of(process) == str(link)
         process.send_signal(number)
         _, stderr = process.communicate(timeout=5.0)
@@ -135,7 +120,7 @@ def test_bytes_on_stdout(tmp_path: Path, capfdbinary: pytest.CaptureFixture[byte
 
 
 def test_a_reader_of_stdout_that_goes_away_is_no_error() -> None:
-    with _run("--link", "stdout", "--speed", "0") as process:
+    with run_program("--link", "stdout", "--speed", "0") as process:
         assert process.stdout is not None
         process.stdout.buffer.read(1000)
         process.stdout.close()
