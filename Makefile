@@ -3,6 +3,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The tests run in as many processes as there are cores; `make test SIDE_BY_SIDE=` runs them in one.
+SIDE_BY_SIDE ?= -n auto --dist worksteal
 # An interpreter with the [bench] extra measures the peers too.
 BENCH_PYTHON ?= $(BIN)/python
 # On a machine with a GPU nothing is installed and no other folder is made: PYTHON is used as it is,
@@ -32,7 +34,7 @@ demo: $(VENV)/.run
 	@$(BIN)/streamrnn demo $(ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-slow: $(VENV)/.fuzz
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -50,7 +52,7 @@ layers: $(VENV)/.test
 	$(BIN)/lint-imports
 
 coverage: $(VENV)/.test
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 bench: $(VENV)/.run
 	$(BENCH_PYTHON) -m benchmarks.all $(ARGS)
