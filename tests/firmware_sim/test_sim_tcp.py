@@ -12,7 +12,7 @@ from sim_host import ENCODER, frames_of, read_to_end, start
 
 from firmware_sim.board import Board
 from firmware_sim.cables.choose import make_server
-from firmware_sim.cables.server import BoardServer
+from firmware_sim.cables.server import QUEUE_BYTES, BoardServer
 from firmware_sim.device import Device
 from firmware_sim.faults import parse_faults
 from firmware_sim.signals import SignalOrigin, simulate
@@ -143,7 +143,9 @@ def test_a_reader_that_stops_reading_costs_frames_and_not_memory() -> None:
         deadline = time.monotonic() + 10.0
         while board.device.n_frames_sent < 10_000 and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.05)  # what was sent last may be on its way into the queue
+        # What was sent last may be on its way into the queue, of which only so much is kept.
+        while server._n_queued > QUEUE_BYTES and time.monotonic() < deadline:
+            time.sleep(0.02)
         n_held = server._n_queued
         decoder = ReferenceDecoder()
         items: list = []
@@ -152,7 +154,7 @@ def test_a_reader_that_stops_reading_costs_frames_and_not_memory() -> None:
             items += decoder.push(data)
         stuck.close()
     n_overrun = board.truth()["n_overrun_frames"]
-    assert n_held <= 8192
+    assert n_held <= QUEUE_BYTES
     assert n_overrun > 1000
     assert len(frames_of(items)) == 10_000 - n_overrun
     assert decoder.counters.n_lost_frames == n_overrun
