@@ -92,7 +92,7 @@ def command(
 
         check_picture(latency_path)
     bundle = load_model(model, config, precision)
-    timer = StageTimer(wants_journey=latency)
+    timer = StageTimer(is_detailed=latency)
     if raw and record_path is None:
         raise ConfigError("--raw says what to record: give --record FILE")
     tape = Tape() if raw else None
@@ -103,7 +103,7 @@ def command(
     with ExitStack() as stack:
         inputs = [name for name in (model, config, url.removeprefix("file:")) if name]
         explain = stack.enter_context(open_explain(explain_path, bundle.model_hash, inputs))
-        pipeline = Pipeline(bundle, ready, timer, explain=explain, apart=latency)
+        pipeline = Pipeline(bundle, ready, timer, explain=explain)
         stack.enter_context(closing(source))
         source.open()
         start(pipeline, source.info)

@@ -85,8 +85,9 @@ class StageTimer:
 
     Parameters
     ----------
-    wants_journey : bool
-        Whether sources shall count ``device`` and ``link``, too.
+    is_detailed : bool
+        Whether sources shall count ``device`` and ``link``, and pipelines ``filter``, ``features``
+        and ``cell`` instead of ``inference``.
 
     Attributes
     ----------
@@ -96,8 +97,8 @@ class StageTimer:
         The newest mark of `arrive`.
     """
 
-    def __init__(self, *, wants_journey: bool = False) -> None:
-        self.wants_journey = wants_journey
+    def __init__(self, *, is_detailed: bool = False) -> None:
+        self.is_detailed = is_detailed
         self.stages: dict[str, Histogram] = {}
         self.last_ns = 0
         self.arrived_ns = 0

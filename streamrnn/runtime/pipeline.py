@@ -61,10 +61,8 @@ class Pipeline:
     bundle : Bundle
     backend : Backend
     timer : StageTimer, optional
-        Gets the time of the stages ``inference`` and ``decision``; None costs nothing.
-    apart : bool
-        The timer gets ``filter`` (where the model has one), ``features`` and ``cell`` instead of
-        ``inference``. The same bits.
+        Gets the time of the stages ``inference`` and ``decision``; a detailed one ``filter`` (where
+        the model has one), ``features`` and ``cell`` instead of ``inference``. None costs nothing.
     observer : callable, optional
         Sees every `Block`, filled frames included.
     explain : callable, optional
@@ -92,12 +90,10 @@ class Pipeline:
         timer: StageTimer | None = None,
         observer: Observer | None = None,
         explain: Explain | None = None,
-        *,
-        apart: bool = False,
     ) -> None:
         self.bundle = bundle
         self.timer = timer
-        self._apart = timer if apart else None
+        self._apart = timer if timer and timer.is_detailed else None
         self.observer = observer
         self.n_frames = self.n_filled = self.n_missing = self.n_invalid = self.n_resets = 0
         self._network = open_network(bundle.params, backend, bundle.precision)

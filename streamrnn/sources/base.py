@@ -19,11 +19,11 @@ class Timer(Protocol):
 
     Attributes
     ----------
-    wants_journey : bool
+    is_detailed : bool
         Whether the time before the arrival is asked for, too.
     """
 
-    wants_journey: bool
+    is_detailed: bool
 
     def add(self, stage: str, ns: int) -> None:
         """Count a duration that was measured elsewhere, in nanoseconds."""

@@ -46,7 +46,7 @@ class StreamSource:
     clock : callable
         Seconds, monotonic.
     timer : Timer, optional
-        Gets the time of the stage ``decode``; if it wants the journey, also those of ``device``
+        Gets the time of the stage ``decode``; if it is detailed, also those of ``device``
         and ``link``, as soon as the board's clock is known.
 
     Attributes
@@ -320,7 +320,7 @@ class StreamSource:
                 self._silence.heard_s = now_s
                 self._n_dumb_bytes = 0
                 self._times.arrived(item, now_s)
-                if self._timer and self._timer.wants_journey:
+                if self._timer and self._timer.is_detailed:
                     self._time_journey(self._timer, item, now_s)
             elif not self._is_for_the_reader(item, now_s):
                 continue

@@ -215,8 +215,8 @@ def test_stages_that_are_timed_apart_give_the_same_bits(
     frames = make_frames(400)
     seen = []
     for apart in (False, True):
-        timer = StageTimer()
-        pipeline = Pipeline(model, kernel, timer, apart=apart)
+        timer = StageTimer(is_detailed=apart)
+        pipeline = Pipeline(model, kernel, timer)
         pipeline.start(INFO)
         records = [r for n in range(400) for r in pipeline.push(frames[n : n + 1])]
         seen.append((lines([*records, *pipeline.finish()]), pipeline.probabilities.tobytes()))
