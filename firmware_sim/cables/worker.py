@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from typing import Self
 
 
-class Worker:
+class Worker(ABC):
     """Runs `_run` in a thread between `start` and `stop`; a context manager.
 
     What is waited for in the thread includes `_wake_r`, which becomes readable at `stop`.
@@ -44,9 +45,10 @@ class Worker:
         """Stop."""
         self.stop()
 
+    @abstractmethod
     def _prepare(self) -> None:
         """Take what the work needs, before there is a thread."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _run(self) -> None:
-        raise NotImplementedError
+        """Work until `_wake_r` can be read."""
