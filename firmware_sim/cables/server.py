@@ -205,7 +205,7 @@ class BoardServer(Worker):
             now_us = self._pace.now_us()
             if free and board.is_busy:
                 now_us = self._pace.advance(max(now_us, board.next_due_us() + board.batch_us()))
-            self._enqueue(board.poll(now_us))
+            self._poll(now_us)
             self._n_heard = 0
             if was_plugged != board.is_plugged:
                 return self._replug() if board.is_plugged else self._pull()
@@ -236,6 +236,18 @@ class BoardServer(Worker):
                 self.board.handle(data, None if self._pace.is_free else self._pace.now_us())
             self._n_heard += len(data)
         return False
+
+    def _poll(self, now_us: int) -> None:
+        """Take what is due, some kilobytes at a time, up to a plugging, an unplugging or the end.
+
+        A thread that was held up would otherwise have more at once than it may keep, and the HELLOs
+        of a board that has sent everything would throw out its last frames and end markers.
+        """
+        board, was_plugged = self.board, self.board.is_plugged
+        until_us = -1
+        while until_us < now_us and was_plugged == board.is_plugged and not board.is_finished:
+            until_us = min(now_us, board.next_due_us() + board.batch_us())
+            self._enqueue(board.poll(until_us))
 
     def _enqueue(self, pieces: list[tuple[bytes, int]]) -> None:
         if not pieces or not self._is_in:

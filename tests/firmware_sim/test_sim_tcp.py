@@ -134,9 +134,10 @@ def test_while_it_is_unplugged_nobody_gets_in() -> None:
             link.open()
 
 
-def test_a_reader_that_stops_reading_costs_frames_and_not_memory() -> None:
+@pytest.mark.parametrize("speed", [800.0, 1e6])  # 1e6: all of it is due at the first poll
+def test_a_reader_that_stops_reading_costs_frames_and_not_memory(speed: float) -> None:
     board = _board(100.0)
-    with _serve(board, 800.0) as server:
+    with _serve(board, speed) as server:
         stuck = socket.create_connection(("127.0.0.1", _port(server)))
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         stuck.sendall(start())
