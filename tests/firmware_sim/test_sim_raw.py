@@ -209,7 +209,7 @@ def test_real_captures_arrive_byte_for_byte_and_every_line_is_a_frame(
     with PtyBoard(raw_board(path), speed=0) as server:
         link = SerialLink(server.path)
         link.open()
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60.0
         while len(data) < len(content) and time.monotonic() < deadline:
             part = link.read(0.5)
             data += part
