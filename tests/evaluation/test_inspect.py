@@ -51,6 +51,14 @@ def test_what_there_is_is_counted_by_class_and_person():
     }  # fmt: skip
 
 
+def test_a_gesture_that_was_taken_back_is_neither_a_gesture_nor_none():
+    session = good(1)
+    kept, gone = session.labels[1:], session.labels[0]
+    whole, back = (inspected(s) for s in (session, replace(session, labels=kept, undone=[gone])))
+    assert back.classes[0].n_gestures == whole.classes[0].n_gestures - 1
+    assert back.classes[-1].seconds == pytest.approx(whole.classes[-1].seconds)
+
+
 # ---- samples
 
 

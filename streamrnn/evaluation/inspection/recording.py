@@ -55,7 +55,7 @@ class Recording:
     info : StreamInfo
     n_frames : int
     duration_s, null_s : float
-        Seconds, and seconds without a label.
+        Seconds, and seconds without a label that stands or was taken back.
     start_us : int
     labels : list of Label
         But those of the null class.
@@ -118,7 +118,9 @@ def record(name: str, session: Session, *, is_test: bool = False) -> Recording:
         (label for label in session.labels if label.name != NULL_NAME),
         key=lambda label: (label.start_us, label.end_us),
     )
-    labelled_s = _covered_us(labels, session.start_us, session.end_us) / 1e6
+    # What was taken back holds a gesture, half of one, or none: it is no rest either.
+    spoken_for = sorted([*labels, *session.undone], key=lambda label: label.start_us)
+    covered_s = _covered_us(spoken_for, session.start_us, session.end_us) / 1e6
     return Recording(
         name=name,
         is_test=is_test,
@@ -126,7 +128,7 @@ def record(name: str, session: Session, *, is_test: bool = False) -> Recording:
         info=session.info,
         n_frames=len(frames),
         duration_s=session.duration_s,
-        null_s=max(0.0, session.duration_s - labelled_s),
+        null_s=max(0.0, session.duration_s - covered_s),
         start_us=session.start_us,
         labels=labels,
         n_missing=int(missing.sum()),
