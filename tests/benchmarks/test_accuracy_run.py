@@ -135,8 +135,10 @@ def test_a_small_fold_keeps_every_class():
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_what_does_not_matter_to_a_user_does_not_matter(data_dir):
-    assert run.main(["invariance", "--data", str(data_dir), "--seeds", "2"]) == 0
+@pytest.mark.timeout(1800)
+def test_what_does_not_matter_to_a_user_does_not_matter(data_dir, monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    assert run.main(["invariance", "--data", str(data_dir), "--seeds", "5"]) == 0
 
 
 @pytest.mark.data
