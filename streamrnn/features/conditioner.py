@@ -234,6 +234,8 @@ def _check_section(section: Section, where: str) -> None:
     a0, a1, a2 = section[3:]
     if a0 != 1.0:
         raise ConfigError(f"{where}: a0, the fourth number, must be 1, got {a0:g}")
-    # both roots of z^2 + a1 z + a2 inside the unit circle: the triangle of Jury's criterion
-    if not (abs(a2) < 1.0 - _POLE_MARGIN and abs(a1) < 1.0 + a2 - _POLE_MARGIN):
+    # The larger root of z^2 + a1 z + a2: of a pair, each is as large as the root of their product.
+    split = a1 * a1 - 4.0 * a2
+    largest = math.sqrt(a2) if split < 0.0 else (abs(a1) + math.sqrt(split)) / 2.0
+    if not largest < 1.0 - _POLE_MARGIN:
         raise ConfigError(f"{where} has a pole that is not inside the unit circle")
