@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamrnn.core.text import counted, printable
+
 if TYPE_CHECKING:
     from streamrnn.sources.ports.asking import Answer
 
@@ -44,8 +46,6 @@ def command(*, ask: bool, as_json: bool) -> None:
 
 
 def _lines(answers: list[Answer]) -> Iterator[str]:
-    from streamrnn.core.text import printable
-
     for answer in answers:
         port = answer.port
         about = [text for text in (port.product or port.description, port.vendor) if text]
@@ -72,11 +72,8 @@ def _said(answer: Answer) -> str:
     rate = f" at {answer.rate_hz:g} Hz" if answer.rate_hz else ""
     if answer.format != "wire" and answer.rate_hz:
         rate = f", about {answer.rate_hz:.0f} lines a second"
-    n = len(answer.channels)
-    return (
-        f"{f'{who}: ' if who else ''}{answer.format}, {n} channel{'s' if n > 1 else ''} "
-        f"({listed}){rate}"
-    )
+    channels = counted(len(answer.channels), "channel")
+    return f"{f'{who}: ' if who else ''}{answer.format}, {channels} ({listed}){rate}"
 
 
 def _hints(answers: list[Answer], undriven: list[str]) -> Iterator[str]:

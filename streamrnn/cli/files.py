@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamrnn.core.errors import ConfigError, SessionError
-from streamrnn.core.text import printable
+from streamrnn.core.text import counted, printable
 
 if TYPE_CHECKING:
     from streamrnn.runtime.bundle import Bundle
@@ -85,8 +85,8 @@ def read_named(paths: Sequence[Path]) -> tuple[list[Session], list[str]]:
         for problem in session.problems:
             say(f"{name}: {problem}")
         if session.undone:
-            n, what = len(session.undone), "segment" if len(session.undone) == 1 else "segments"
-            say(f"{name}: {n} {what} taken back while recording: left out")
+            undone = counted(len(session.undone), "segment")
+            say(f"{name}: {undone} taken back while recording: left out")
     return sessions, names
 
 

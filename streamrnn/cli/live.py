@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamrnn.core.errors import ConfigError, ModelFileError
-from streamrnn.core.text import did_you_mean, printable
+from streamrnn.core.text import counted, did_you_mean, printable
 
 if TYPE_CHECKING:
     from streamrnn.core.records import Stats
@@ -201,10 +201,6 @@ def times(n: int) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
 def say_summary(stats: Stats, source: Source) -> None:
     """Print the counts of a run as one line, unless nobody listens to its output any more."""
     values = stats.values
@@ -219,9 +215,9 @@ def say_summary(stats: Stats, source: Source) -> None:
     rate = rate_text(values["timing"]) if "timing" in values else ""
     parts = [
         f"{values['stream_s']:.1f} s{rate and f' {rate}'}",
-        _count(values["n_frames"], "frame"),
-        _count(values["n_events"], "event"),
-        f"{_count(values['n_missing_frames'], 'frame')} missing",
+        counted(values["n_frames"], "frame"),
+        counted(values["n_events"], "event"),
+        f"{counted(values['n_missing_frames'], 'frame')} missing",
     ]
     if counters["n_overrun_frames"]:
         parts.append(f"{counters['n_overrun_frames']} dropped here")
@@ -231,7 +227,7 @@ def say_summary(stats: Stats, source: Source) -> None:
         (values["n_invalid_frames"], "invalid frame"),
     ):
         if count:
-            parts.append(_count(count, what))
+            parts.append(counted(count, what))
     if counters["n_unplugs"]:
         parts.append(f"unplugged {times(counters['n_unplugs'])}")
     parts += damage_of(source).words()

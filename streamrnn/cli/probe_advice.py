@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from streamrnn.cli.probe_report import lost_share, n_damaged
-from streamrnn.core.text import printable
+from streamrnn.core.text import counted, printable
 from streamrnn.sources.watch import round_rate_hz
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ def _transport(d: dict[str, Any]) -> Iterator[str]:
             "cable, ground and baud rate, and that nothing else is printed in between"
         )
     if d["last_words"]:
-        n = d["n_text_lines"]
+        lines = counted(d["n_text_lines"], "line")
         yield (
-            f"between its data the device prints {n} line{'s' if n > 1 else ''} of text; the most "
-            f"telling: {printable(d['last_words'], 120)!r}"
+            f"between its data the device prints {lines} of text; the most telling: "
+            f"{printable(d['last_words'], 120)!r}"
         )
     if counters["n_duplicate_frames"]:
         n = counters["n_duplicate_frames"]

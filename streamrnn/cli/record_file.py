@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamrnn.core.errors import ConfigError
-from streamrnn.core.text import printable
+from streamrnn.core.text import counted, printable
 
 if TYPE_CHECKING:
     from streamrnn.runtime.flow import Flow
@@ -48,11 +48,10 @@ def recording_path(output: str, subject: str, now_s: float) -> Path:
 def progress(flow: Flow, recording: Recording) -> str:
     """Return how far a recording is, as one line."""
     recorder = recording.recorder
-    labels = "label" if recorder.n_labels == 1 else "labels"
     open_label = f" ({recorder.open_label} ...)" if recorder.open_label else ""
     return (
         f"{flow.clock.covered_s:.1f} s, {recorder.n_frames} frames, "
-        f"{recorder.n_labels} {labels}{open_label}, {recorder.n_missing} frames lost"
+        f"{counted(recorder.n_labels, 'label')}{open_label}, {recorder.n_missing} frames lost"
     )
 
 

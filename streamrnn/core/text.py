@@ -20,6 +20,11 @@ def printable(text: str, limit: int = 120) -> str:
     return safe if len(safe) <= limit else safe[: limit - 3] + "..."
 
 
+def counted(n: int, one: str) -> str:
+    """Return ``1 frame``, ``0 frames`` or ``3 frames``."""
+    return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)``, or an empty string when nothing is near."""
     import difflib  # nobody waits for it unless something is wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamrnn.core.text import counted
 from streamrnn.core.types import Counters
 from streamrnn.sources.base import Source
 
@@ -33,7 +34,7 @@ class Damage:
         """Return ``["1 damaged line", "3 incomplete frames"]`` or the like; ``[]`` for none."""
         parts = ((self.n_pieces, f"damaged {'line' if self.is_text else 'packet'}"),
                  (self.n_incomplete, "incomplete frame"))  # fmt: skip
-        return [f"{n} {what}{'s' if n > 1 else ''}" for n, what in parts if n]
+        return [counted(n, what) for n, what in parts if n]
 
 
 def damage(counters: Counters, n_text_refused: int = 0) -> Damage:

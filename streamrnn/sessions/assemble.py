@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.core.errors import SessionError
-from streamrnn.core.text import printable
+from streamrnn.core.text import counted, printable
 from streamrnn.core.types import I64, Frames, Label
 from streamrnn.sessions import form
 from streamrnn.sessions.chunk import FrameRun, MalformedChunkError, Message, split
@@ -193,7 +193,7 @@ class Assembly:
         self._say_tail(session)
         session.labels = self._finished_labels(session)
         if self._n_bad_records:
-            n_bad = _count(self._n_bad_records, "label or event record")
+            n_bad = counted(self._n_bad_records, "label or event record")
             self.problems.append(f"{n_bad} of no sense left out")
         return session
 
@@ -256,7 +256,7 @@ class Assembly:
         known = self._labels.keys() | self._undone
         n_lost = max(known, default=-1) + 1 - len(known)
         if n_lost:
-            self.problems.append(f"{_count(n_lost, 'label')} stood in the missing part")
+            self.problems.append(f"{counted(n_lost, 'label')} stood in the missing part")
         labels: list[Label] = []
         for number in sorted(self._labels):
             bounds = self._labels[number]
@@ -298,12 +298,12 @@ class Assembly:
                 unknown += 1
         rate_hz = session.info.rate_hz
         seconds = f" ({missing / rate_hz:.2f} s)" if rate_hz > 0 else ""
-        lost = f"{_count(missing, 'frame')}{seconds} missing"
+        lost = f"{counted(missing, 'frame')}{seconds} missing"
         if unknown:
             lost = f"at least {lost}" if missing else "how many frames are missing is not known"
         verb = "is" if len(self._breaks) == 1 else "are"
         self.problems.append(
-            f"{len(self._breaks)} of {_count(self._n_chunks, 'chunk')} {verb} damaged: {lost}"
+            f"{len(self._breaks)} of {counted(self._n_chunks, 'chunk')} {verb} damaged: {lost}"
         )
 
     def _say_tail(self, session: Session) -> None:
@@ -312,7 +312,7 @@ class Assembly:
         if self._tail.complete:
             self.problems.append("its closing summary is cut off; no frame is missing")
             return
-        at = f"after {session.duration_s:.2f} s ({_count(len(session), 'frame')})"
+        at = f"after {session.duration_s:.2f} s ({counted(len(session), 'frame')})"
         cut_s = self._tail.cut_ns / 1e9
         known = f": about {cut_s:.2f} s of it" if cut_s else ""
         self.problems.append(
@@ -350,7 +350,3 @@ def _frames(run: FrameRun, next_seq: int, last_t_us: int) -> Frames:
     if back.any() or (np.diff(t_us, prepend=last_t_us) < 0).any():
         raise MalformedChunkError("frames go back in sequence or time")
     return Frames(np.array(run["x"], np.float32, order="C"), seq, t_us)
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"

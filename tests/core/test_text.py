@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.core.text import did_you_mean, printable
+from streamrnn.core.text import counted, did_you_mean, printable
 
 
 @given(st.text(max_size=300))
@@ -24,3 +24,7 @@ def test_plain_text_stays_and_escapes_show() -> None:
 def test_the_nearest_name_is_offered() -> None:
     assert did_you_mean("trian", ["train", "run"]) == " (did you mean 'train'?)"
     assert did_you_mean("qqq", ["train"]) == ""
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(n, "frame") for n in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
