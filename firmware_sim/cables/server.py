@@ -201,13 +201,12 @@ class BoardServer(Worker):
         """Send what is due, then wait for the next thing to happen; True when all is over."""
         board, free = self.board, self._pace.is_free
         if not (self._is_lossless and self._queue):
-            was_plugged = board.is_plugged
             now_us = self._pace.now_us()
             if free and board.is_busy:
                 now_us = self._pace.advance(max(now_us, board.next_due_us() + board.batch_us()))
-            self._poll(now_us)
+            was_moved = self._poll(now_us)
             self._n_heard = 0
-            if was_plugged != board.is_plugged:
+            if was_moved:
                 return self._replug() if board.is_plugged else self._pull()
             if board.is_finished:
                 return self._finish()
@@ -237,8 +236,8 @@ class BoardServer(Worker):
             self._n_heard += len(data)
         return False
 
-    def _poll(self, now_us: int) -> None:
-        """Take what is due, some kilobytes at a time, up to a plugging, an unplugging or the end.
+    def _poll(self, now_us: int) -> bool:
+        """Take what is due, some kilobytes at a time; True when the cable was plugged or pulled.
 
         A thread that was held up would otherwise have more at once than it may keep, and the HELLOs
         of a board that has sent everything would throw out its last frames and end markers.
@@ -248,6 +247,7 @@ class BoardServer(Worker):
         while until_us < now_us and was_plugged == board.is_plugged and not board.is_finished:
             until_us = min(now_us, board.next_due_us() + board.batch_us())
             self._enqueue(board.poll(until_us))
+        return was_plugged != board.is_plugged
 
     def _enqueue(self, pieces: list[tuple[bytes, int]]) -> None:
         if not pieces or not self._is_in:
